@@ -1,0 +1,143 @@
+"""``python -m cspine <stage> --input path … --output path … --config '{…}'``: look the result up, or make it.
+
+The command line of a stage is its signature. Standard library only until the lookup has missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cspine import store
+from cspine.errors import CspineError
+from cspine.fingerprint import fingerprint
+from cspine.progress import say
+from cspine.signature import Signature, known_stages, signature_of
+
+RUNNER_OPTIONS = {"config": "the stage's config block as JSON", "at": "", "log": "", "workers": ""}
+USAGE = """usage: python -m cspine <stage> --<parameter> <path> … --config '<json>' [--log FILE] [--workers N]
+       python -m cspine <stage> --help
+stages: {stages}"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage; returns the exit status. Errors for the person are one line, bugs keep their traceback."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE.format(stages=", ".join(known_stages())))
+        return 0 if arguments else 2
+    try:
+        if arguments[0] == "targets":
+            from cspine.targets import print_targets
+
+            return print_targets()
+        if "--help" in arguments:
+            from cspine.running import print_help
+
+            return print_help(arguments[0])
+        return run_stage(arguments[0], arguments[1:])
+    except CspineError as error:
+        return _failed(arguments, f"error: {error}")
+    except Exception:
+        return _failed(arguments, traceback.format_exc() + "error: this is a bug in cspine, see the lines above")
+
+
+def run_stage(stage: str, arguments: list[str]) -> int:
+    """Key first, then lookup; on a miss lock, look again, run, commit; in any case put the outputs in place."""
+    signature = signature_of(stage)
+    values = split(signature, arguments)
+    options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
+    if "workers" in options:
+        os.environ["CSPINE_WORKERS"] = options["workers"]
+    request = request_of(signature, values, options)
+    folder = store.WORK / stage / request.key()
+    log = Path(options["log"]) if "log" in options else None
+    name = f"{stage} ({options['at'].replace('=', ' ')})" if options.get("at") else stage
+    done = store.lookup(folder)
+    if done is None:
+        with store.locked(folder):
+            done = store.lookup(folder)
+            if done is None:
+                from cspine.running import execute
+
+                say(f"{name}: starts")
+                command = shlex.join(["python", "-m", "cspine", stage, *arguments])
+                done = execute(signature, request, folder, values, command, log)
+    else:
+        say(f"{name}: found in the store")
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"{name}: found in {folder}\n", encoding="utf-8")
+    store.put_in_place(folder, request, done)
+    return 0
+
+
+def split(signature: Signature, arguments: list[str]) -> dict[str, list[str]]:
+    """``--name value value --other value`` -> values by parameter name; unknown and missing names are errors."""
+    values: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for word in arguments:
+        if word.startswith("--"):
+            current = values.setdefault(word[2:].replace("-", "_"), [])
+        elif current is None:
+            raise CspineError(f"{signature.stage}: {word!r} stands before any --option")
+        else:
+            current.append(word)
+    known = {p.name: p for p in signature.parameters if p.kind != "Scratch"}
+    for name, given in values.items():
+        if name not in known and name not in RUNNER_OPTIONS:
+            raise CspineError(f"{signature.stage}: no parameter --{name}; it has {', '.join('--' + n for n in known)}")
+        many = name in known and known[name].many
+        if not many and len(given) != 1:
+            raise CspineError(f"{signature.stage}: --{name} takes one value, {len(given)} given")
+    missing = [n for n, p in known.items() if n not in values and not p.optional]
+    if missing:
+        raise CspineError(f"{signature.stage}: missing {', '.join('--' + n for n in missing)}")
+    return values
+
+
+def request_of(signature: Signature, values: dict[str, list[str]], options: dict[str, str]) -> store.Request:
+    """The request for these values: what the key is made of, and what else done.json keeps."""
+    config = json.loads(options["config"]) if "config" in options else None
+    paths = {name: [Path(v) for v in given] for name, given in values.items()}
+    folders = [paths[p.name][0] for p in signature.of_kind("RawFolder") if p.name in paths]
+    record: dict[str, Any] = {"at": options.get("at", "")}
+    observed = ""
+    if signature.observe and folders:
+        manifest = paths.get("manifest", [None])[0]
+        observed = call(signature.observe, folders[0], manifest)
+        if signature.glance:
+            record["glance"] = {"function": signature.glance, "value": call(signature.glance, folders[0])}
+    return store.Request(
+        stage=signature.stage,
+        code=fingerprint(signature.stage, (config or {}).get("family")),
+        config=config,
+        inputs={p.name: paths[p.name] for p in signature.of_kind("InPath") if p.name in paths},
+        outputs={p.name: paths[p.name] for p in signature.of_kind("OutPath", "OutCopy") if p.name in paths},
+        copies=frozenset(p.name for p in signature.of_kind("OutCopy")),
+        observed=observed,
+        record=record,
+    )
+
+
+def call(place: str, *arguments: object) -> str:
+    """Call a light function named as ``module:function`` (a stage's OBSERVE or GLANCE)."""
+    import importlib
+
+    module, _, function = place.partition(":")
+    return str(getattr(importlib.import_module(module), function)(*arguments))
+
+
+def _failed(arguments: list[str], message: str) -> int:
+    log = dict(zip(arguments, arguments[1:], strict=False)).get("--log")
+    if log:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        with Path(log).open("a", encoding="utf-8") as stream:
+            stream.write(message + "\n")
+    print(f"{arguments[0]}: {message}" + (f"\n{arguments[0]}: log: {log}" if log else ""), file=sys.stderr)
+    return 1

@@ -1,0 +1,72 @@
+"""What a stage has cost so far, over all its segments: seconds, CPU seconds and peak memory, kill -9 included."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+SECONDS_BETWEEN_RECORDS = 5.0
+
+
+class Meter:
+    """Records this segment into ``folder/segments/`` every few seconds, so that a killed one counts too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "segments"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / f"{len(list(self.folder.glob('*.json'))):04d}.json"
+        self.start = time.time()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Meter:
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._write()
+
+    def segments(self) -> list[dict[str, Any]]:
+        """All segments so far, oldest first; a torn record is left out."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                found.append(json.loads(path.read_text(encoding="utf-8")))
+            except json.JSONDecodeError:
+                continue
+        return found
+
+    def total(self) -> dict[str, float]:
+        """Seconds and CPU seconds added up, peak memory (MB) as the largest."""
+        self._write()
+        segments = self.segments()
+        return {
+            "seconds": round(sum(s["seconds"] for s in segments), 2),
+            "cpu_seconds": round(sum(s["cpu_seconds"] for s in segments), 2),
+            "peak_mb": max((s["peak_mb"] for s in segments), default=0.0),
+        }
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SECONDS_BETWEEN_RECORDS):
+            self._write()
+
+    def _write(self) -> None:
+        own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, kB on Linux (getrusage(2))
+        record = {
+            "host": socket.gethostname(),
+            "start": round(self.start, 1),
+            "seconds": round(time.time() - self.start, 2),
+            "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),
+            "peak_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
+        }
+        self.path.write_text(json.dumps(record), encoding="utf-8")

@@ -1,0 +1,118 @@
+"""The code a stage's result depends on, as one digest.
+
+An AST hash (comments, formatting and docstrings do not count) over the static import closure of the stage under
+``src/cspine``, plus the closure of the one method module its config names. The method registry maps names to modules
+as text and is left out, so adding a method changes no other method's key.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from cspine.methods.registry import module_of
+
+PACKAGE = Path(__file__).parent
+CANNOT_CHANGE_A_RESULT = frozenset(
+    {
+        "cspine.errors",  # the exception's class
+        "cspine.faults",  # where tests kill the process
+        "cspine.methods.registry",  # names to module paths; the module named is in the closure itself
+        "cspine.progress",  # lines for the person
+        "cspine.runtime",  # devices, worker counts, checkpoint intervals
+        "cspine.stage",  # names for Path
+        "cspine.tracking",  # Weights & Biases
+    }
+)
+
+
+def fingerprint(stage: str, family: str | None = None) -> str:
+    """12 hex digits that change when, and only when, code the stage runs has changed."""
+    roots = [f"cspine.stages.{stage}"] + ([module_of(family)] if family else [])
+    modules = sorted(set().union(*(closure(root) for root in roots)))
+    text = "\n".join(f"{name} {_module_digest(name)}" for name in modules)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def closure(module: str) -> frozenset[str]:
+    """``module`` and every module of the package it imports, directly or not, also inside functions."""
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen or name in CANNOT_CHANGE_A_RESULT:
+            continue
+        seen.add(name)
+        todo += _imports(name)
+    return frozenset(seen)
+
+
+def module_digests(stage: str, family: str | None = None) -> dict[str, str]:
+    """Digest by module of the closure: what ``done.json`` keeps, so that one can be told which module changed."""
+    roots = [f"cspine.stages.{stage}"] + ([module_of(family)] if family else [])
+    return {name: _module_digest(name)[:12] for name in sorted(set().union(*(closure(r) for r in roots)))}
+
+
+def _path(module: str) -> Path | None:
+    parts = module.split(".")[1:]
+    for path in (PACKAGE.joinpath(*parts).with_suffix(".py") if parts else None, PACKAGE.joinpath(*parts, "__init__.py")):
+        if path is not None and path.is_file():
+            return path
+    return None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _path(module)
+    assert path is not None, module
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(module: str) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    own = [n for n in names if n.split(".")[0] == "cspine"]
+    parents = [".".join(n.split(".")[:i]) for n in own for i in range(1, n.count(".") + 1)]
+    return [n for n in own + parents if _path(n) is not None]
+
+
+@cache
+def _module_digest(module: str) -> str:
+    pieces: list[str] = []
+    _dump(_tree(module), pieces)
+    return hashlib.sha256("\x00".join(pieces).encode()).hexdigest()
+
+
+def _dump(node: object, pieces: list[str]) -> None:
+    # Own dump instead of ast.dump(): the latter prints other text under other Python versions (empty fields), and a
+    # result made under 3.11 must be found again under 3.12.
+    if isinstance(node, ast.AST):
+        pieces.append(type(node).__name__)
+        for name, value in ast.iter_fields(node):
+            if name == "body" and isinstance(value, list):
+                value = _without_docstring(node, value)
+            if value is None or value == [] or name in ("kind", "type_comment", "type_ignores", "type_params"):
+                continue
+            pieces.append(name)
+            _dump(value, pieces)
+        pieces.append(")")
+    elif isinstance(node, list):
+        for item in node:
+            _dump(item, pieces)
+        pieces.append("]")
+    else:
+        pieces.append(repr(node))
+
+
+def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
+    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        return body[1:] if isinstance(body[0].value.value, str) else body
+    return body

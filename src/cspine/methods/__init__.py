@@ -1,0 +1,1 @@
+"""Families of models; the published systems are config blocks of these."""

@@ -1,0 +1,126 @@
+"""Running a stage whose result is not in the store: typed arguments, log, costs, then the commit."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import importlib.metadata
+import inspect
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from cspine import progress, store
+from cspine.costs import Meter
+from cspine.errors import CspineError
+from cspine.fingerprint import module_digests
+from cspine.signature import Signature
+
+RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "opencv-python-headless")
+RECORDED_FOR_TORCH = ("torch", "timm", "albumentations", "safetensors")
+
+
+def execute(
+    signature: Signature, request: store.Request, folder: Path, values: dict[str, list[str]], command: str, log: Path | None
+) -> dict[str, Any]:
+    """Run the stage inside its locked folder and commit the result; returns what done.json holds."""
+    with (
+        (folder / "log.txt").open("a", encoding="utf-8") as kept,
+        _rule_log(log) as shown,
+        progress.logged(kept, shown),
+        Meter(folder) as meter,
+    ):
+        faulthandler.enable(kept)
+        progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}")
+        try:
+            function = function_of(signature.stage)
+            function(**typed_arguments(signature, request, folder, values))
+        except CspineError as error:
+            print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
+            raise
+        except BaseException:
+            traceback.print_exc(file=kept)
+            raise
+        finally:
+            faulthandler.disable()
+        total = meter.total()
+        record = {
+            "costs": {**total, "segments": len(meter.segments())},
+            "modules": module_digests(request.stage, (request.config or {}).get("family")),
+            "versions": _versions(),
+            "device": progress.noted().get("device", "cpu"),
+        }
+        done = store.commit(folder, request, record)
+        progress.say(f"{request.stage}: done in {total['seconds']:.1f} s, {total['peak_mb']:.0f} MB")
+    return done
+
+
+def function_of(stage: str) -> Callable[..., None]:
+    """The stage's function; this is where pandas or torch gets imported."""
+    return getattr(importlib.import_module(f"cspine.stages.{stage}"), stage)
+
+
+def typed_arguments(
+    signature: Signature, request: store.Request, folder: Path, values: dict[str, list[str]]
+) -> dict[str, Any]:
+    """Inputs as they are, outputs at their places inside the store, the config as the stage's dataclass."""
+    arguments: dict[str, Any] = {}
+    for parameter in signature.parameters:
+        name = parameter.name
+        if parameter.kind == "Scratch":
+            arguments[name] = folder / "scratch"
+            arguments[name].mkdir(exist_ok=True)
+        elif parameter.kind == "config":
+            arguments[name] = typed_config(signature.stage, request.config)
+        elif name in values:
+            paths = [Path(v) for v in values[name]]
+            if name in request.outputs:
+                many = len(paths) > 1
+                paths = [folder / store.stored_name(name, p, i if many else None) for i, p in enumerate(paths)]
+                for path in paths:
+                    path.unlink(missing_ok=True) if path.is_file() else None
+            arguments[name] = paths if parameter.many else paths[0]
+    return arguments
+
+
+def typed_config(stage: str, block: dict[str, Any] | None) -> Any:
+    """The stage's config block as its dataclass, every leaf checked against its type."""
+    function = function_of(stage)
+    kind = get_type_hints(function)["config"]
+    parser = ArgumentParser(exit_on_error=False, prog=stage)
+    parser.add_class_arguments(kind, "config")
+    try:
+        return parser.instantiate(parser.parse_object({"config": block or {}})).config
+    except Exception as error:
+        raise CspineError(f"{stage}: --config does not fit {kind.__name__}: {error}") from error
+
+
+def print_help(stage: str) -> int:
+    """The stage's docstring, its parameters and its config's fields."""
+    function = function_of(stage)
+    print(f"{stage}{inspect.signature(function)}\n\n{inspect.getdoc(function)}\n")
+    hints = get_type_hints(function)
+    if "config" in hints:
+        parser = ArgumentParser(prog=f"python -m cspine {stage}", add_help=False)
+        parser.add_class_arguments(hints["config"], "config")
+        parser.print_help()
+    return 0
+
+
+def _rule_log(log: Path | None) -> TextIO:
+    place = log or Path(os.devnull)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place.open("w", encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    names = RECORDED_VERSIONS + (RECORDED_FOR_TORCH if "torch" in sys.modules else ())
+    found = {name: importlib.metadata.version(name) for name in names if name.split("-")[0] in sys.modules or "-" in name}
+    return {"python": platform.python_version(), "machine": platform.machine(), **found}

@@ -1,0 +1,72 @@
+"""What the machine decides and no result may depend on: devices, worker counts, how often to save.
+
+The workflow's main process writes the ``runtime`` and ``tracking`` blocks of the config into the environment; a stage
+reads them here. Nothing of this is in any key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass, fields
+from typing import Any
+
+VARIABLE = "CSPINE_RUNTIME"
+MAIN_PROCESS = "CSPINE_MAIN_PROCESS"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The ``runtime`` block of the config."""
+
+    device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
+    checkpoint_minutes: float = 5.0  # time between two checkpoints of a training
+    checkpoint_steps: int = 0  # also every so many steps; 0 = by time only
+    loader_workers: int = 0  # processes that read and augment beside the training process; 0 = inside it
+
+
+def runtime() -> Runtime:
+    """The runtime block in force; its defaults when a stage is called by hand."""
+    given: dict[str, Any] = json.loads(os.environ.get(VARIABLE, "{}"))
+    known = {f.name for f in fields(Runtime)}
+    return Runtime(**{k: v for k, v in given.items() if k in known})
+
+
+def workers() -> int:
+    """Processes a stage may use; the runner sets it from the rule's threads."""
+    return max(1, int(os.environ.get("CSPINE_WORKERS", "1")))
+
+
+def announce_main_process() -> None:
+    """Called by the workflow: jobs stop by themselves when this process is gone (see ``orphaned``)."""
+    os.environ[MAIN_PROCESS] = f"{socket.gethostname()} {os.getpid()} {_start_time(os.getpid())}"
+
+
+def orphaned() -> bool:
+    """Whether the workflow that started this job has died. Always False for a stage called by hand or on another host.
+
+    Snakemake killed with SIGKILL leaves its jobs running; the next run would start a second trainer beside the first.
+    """
+    host, _, rest = os.environ.get(MAIN_PROCESS, "").partition(" ")
+    if not rest or host != socket.gethostname():
+        return False
+    pid, _, started = rest.partition(" ")
+    return _start_time(int(pid)) != started
+
+
+def _start_time(pid: int) -> str:
+    # field 22 of /proc/<pid>/stat (proc(5)); with it a recycled process id is not taken for the old process
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return ""
+    try:  # no /proc (macOS): only whether the process is there
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "0"

@@ -1,0 +1,246 @@
+"""A stage's result lives at an address computed from what it depends on.
+
+    key  = digest(stage, code fingerprint, config block, {input name: content digests}, what was observed of raw folders)
+    work/{stage}/{key}/     the result, done.json (written last), log.txt (append-only), scratch/ and segments/ while it runs
+
+Declared outputs are relative links into that folder, so they may be deleted at any time without losing anything.
+Standard library only: a lookup must not cost the import of pandas or torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cspine.errors import CspineError
+from cspine.hashing import digest_of, file_digest
+
+WORK = Path("work")
+DONE = "done.json"
+LOCK_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a stage's key is made of, and where its outputs are wanted."""
+
+    stage: str
+    code: str  # fingerprint, 12 hex digits
+    config: dict[str, Any] | None
+    inputs: dict[str, list[Path]]
+    outputs: dict[str, list[Path]]  # declared places
+    copies: frozenset[str] = frozenset()  # outputs to put in place as real files
+    observed: str = ""  # digest of raw folders
+    record: dict[str, Any] = field(default_factory=dict)  # goes into done.json but not into the key
+
+    @cached_property
+    def digests(self) -> dict[str, list[str]]:
+        """Content digests of the inputs by name, as they were when the key was made."""
+        return {name: [content_digest(path) for path in paths] for name, paths in sorted(self.inputs.items())}
+
+    def key(self) -> str:
+        """20 hex digits; see the module docstring. Neither places nor names of outputs count."""
+        return digest_of(self.stage, self.code, self.config, self.digests, self.observed)[:20]
+
+
+def stored_name(parameter: str, declared: Path, position: int | None) -> str:
+    """The file's name inside the store: parameter and suffix, so that the declared place does not matter."""
+    number = "" if position is None else f"-{position}"
+    return f"{parameter}{number}{''.join(declared.suffixes[-1:])}"
+
+
+def content_digest(path: Path) -> str:
+    """The digest of an input: from the store's record where the path leads there, else from the bytes."""
+    if not path.exists():
+        raise CspineError(f"input {path} does not exist; ask for it by name: snakemake --cores 4 {path}")
+    target = Path(os.path.realpath(path))
+    done = read_done(target.parent)
+    for output in _outputs(done) if done else ():
+        if output["file"] == target.name:
+            return output["digest"] if _same_stat(target, output) else file_digest(target)
+    receipt = read_receipt(path)
+    if receipt and _same_stat(path, receipt):
+        return receipt["digest"]
+    return file_digest(path)
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """done.json of a store folder, or None when the result is not there or not finished."""
+    return _read_json(folder / DONE)
+
+
+def receipt_path(path: Path) -> Path:
+    """The receipt beside a real file: which result of the store it is a copy of."""
+    return path.with_name(f".{path.name}.receipt.json")
+
+
+def read_receipt(path: Path) -> dict[str, Any] | None:
+    """The receipt beside ``path``, or None."""
+    return _read_json(receipt_path(path))
+
+
+def lookup(folder: Path) -> dict[str, Any] | None:
+    """done.json of ``folder`` when every file it lists is there unaltered; an altered one is named and forgotten.
+
+    Size, modification time and inode are compared; the bytes only where those differ (the store was moved).
+    """
+    done = read_done(folder)
+    if done is None:
+        return None
+    moved = False
+    for output in _outputs(done):
+        path = folder / output["file"]
+        if _same_stat(path, output):
+            continue
+        if not path.exists() or file_digest(path) != output["digest"]:
+            what = "is missing" if not path.exists() else "was altered since it was made"
+            _say(folder, f"{path} {what}; it is made again")
+            (folder / DONE).unlink()
+            return None
+        output.update(_stat(path))
+        moved = True
+    if moved:
+        write_json(folder / DONE, done)
+    return done
+
+
+@contextlib.contextmanager
+def locked(folder: Path, patience: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
+    """Hold ``folder`` alone. The lock dies with its process; a second process waits, then says who holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as stream:
+        deadline = time.monotonic() + patience
+        told = False
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                stream.seek(0)
+                owner = stream.read().strip() or "unknown"
+                if time.monotonic() > deadline:
+                    raise CspineError(f"{folder} is in use by {owner}; wait for it or stop it, then go on") from None
+                if not told:
+                    _say(folder, f"{folder} is in use by {owner}; waiting")
+                    told = True
+                time.sleep(0.2)
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        yield
+
+
+def commit(folder: Path, request: Request, record: dict[str, Any]) -> dict[str, Any]:
+    """Protect the files, write done.json last, drop the scratch folder. From here on the result exists."""
+    outputs: dict[str, list[dict[str, Any]]] = {}
+    for name, places in request.outputs.items():
+        outputs[name] = []
+        for position, place in enumerate(places):
+            path = folder / stored_name(name, place, position if len(places) > 1 else None)
+            if not path.exists():
+                raise CspineError(f"stage {request.stage} ended without writing its output {name} ({path})")
+            digest = file_digest(path)
+            _protect(path)
+            outputs[name].append({"file": path.name, "digest": digest, **_stat(path)})
+    inputs = {
+        name: [
+            {"path": os.path.relpath(path), "digest": digest}
+            for path, digest in zip(paths, request.digests[name], strict=True)
+        ]
+        for name, paths in request.inputs.items()
+    }
+    done = {
+        "stage": request.stage,
+        "key": folder.name,
+        "code": request.code,
+        "config": request.config,
+        "observed": request.observed,
+        "inputs": inputs,
+        "outputs": outputs,
+        **request.record,
+        **record,
+    }
+    write_json(folder / DONE, done)
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    return done
+
+
+def put_in_place(folder: Path, request: Request, done: dict[str, Any]) -> None:
+    """Link every output to its declared place (or copy it there, with a receipt), each by one rename."""
+    for name, places in request.outputs.items():
+        for output, place in zip(done["outputs"][name], places, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)
+            source = folder / output["file"]
+            if name in request.copies:
+                shutil.copyfile(source, temporary)
+                os.replace(temporary, place)
+                receipt = {"stage": request.stage, "key": folder.name, "digest": output["digest"], **_stat(place)}
+                write_json(receipt_path(place), receipt)
+            else:
+                temporary.symlink_to(os.path.relpath(source, place.parent))
+                os.replace(temporary, place)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write so that a reader, or a crash at any moment, sees the old file or the new one, never half of it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, indent=1, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _outputs(done: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    return [output for outputs in done["outputs"].values() for output in outputs]
+
+
+def _stat(path: Path) -> dict[str, int]:
+    found = path.stat()
+    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "inode": found.st_ino}
+
+
+def _same_stat(path: Path, recorded: dict[str, Any]) -> bool:
+    try:
+        return all(recorded[k] == v for k, v in _stat(path).items())
+    except FileNotFoundError:
+        return False
+
+
+def _protect(path: Path) -> None:
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file():
+            file.chmod(0o444)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except json.JSONDecodeError:  # torn by something other than us: as good as absent
+        return None
+
+
+def _say(folder: Path, line: str) -> None:
+    from cspine.progress import say
+
+    say(line)
