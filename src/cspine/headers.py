@@ -1,0 +1,123 @@
+"""The few elements of a DICOM header that are needed, each read from its raw bytes, and whether the file is a CT slice.
+
+Takes a parsed dataset and imports no parser. Whatever the bytes hold, looking up an element does not raise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+UNCOMPRESSED = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN)
+LARGEST_SIDE = 4096  # a header that says more is damaged, and would ask for gigabytes
+LOCALIZERS = {"LOCALIZER", "SURVIEW", "REF_SURVIEW", "SCOUT", "TOPOGRAM"}  # words of ImageType
+
+
+#: the only elements that are ever read, by tag: no name, date or number of a patient among them
+ELEMENTS = {
+    "ImageType": 0x0008_0008,
+    "SOPClassUID": 0x0008_0016,
+    "Modality": 0x0008_0060,
+    "SliceThickness": 0x0018_0050,
+    "SeriesInstanceUID": 0x0020_000E,
+    "InstanceNumber": 0x0020_0013,
+    "ImagePositionPatient": 0x0020_0032,
+    "ImageOrientationPatient": 0x0020_0037,
+    "FrameOfReferenceUID": 0x0020_0052,
+    "SamplesPerPixel": 0x0028_0002,
+    "PhotometricInterpretation": 0x0028_0004,
+    "PlanarConfiguration": 0x0028_0006,
+    "NumberOfFrames": 0x0028_0008,
+    "Rows": 0x0028_0010,
+    "Columns": 0x0028_0011,
+    "PixelSpacing": 0x0028_0030,
+    "BitsAllocated": 0x0028_0100,
+    "BitsStored": 0x0028_0101,
+    "HighBit": 0x0028_0102,
+    "PixelRepresentation": 0x0028_0103,
+    "PixelPaddingValue": 0x0028_0120,
+    "PixelPaddingRangeLimit": 0x0028_0121,
+    "RescaleIntercept": 0x0028_1052,
+    "RescaleSlope": 0x0028_1053,
+    "SharedFunctionalGroupsSequence": 0x5200_9229,
+    "PixelData": 0x7FE0_0010,
+}
+
+
+class LeftOutError(Exception):
+    """A file that gives no slice: reason code and detail."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+class Header:
+    """The few elements that are needed, read from their raw bytes: an element gone wrong costs only itself."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.raw = {int(tag): element.value for tag, element in dataset.items()}
+        self.order: Literal["little", "big"] = "little" if dataset.original_encoding[1] in (True, None) else "big"
+        self.rows, self.columns = self.unsigned("Rows"), self.unsigned("Columns")
+        self.allocated = self.unsigned("BitsAllocated", 16)
+        self.bits = self.unsigned("BitsStored", self.allocated)
+        self.high_bit = self.unsigned("HighBit", self.bits - 1)
+        self.signed = self.unsigned("PixelRepresentation") == 1
+        implicit = IMPLICIT if dataset.original_encoding[0] else EXPLICIT
+        self.syntax = str(dataset.file_meta.get("TransferSyntaxUID") or implicit)
+
+    def check(self) -> None:
+        """Raise LeftOutError unless this is a single grey CT image of a size and depth that can be."""
+        if self.text("Modality") not in ("CT", ""):
+            raise LeftOutError("not-ct", f"Modality {self.text('Modality')[:16]}")
+        photometric = self.text("PhotometricInterpretation", "MONOCHROME2")
+        if self.unsigned("SamplesPerPixel", 1) != 1 or not photometric.startswith("MONOCHROME"):
+            raise LeftOutError("not-greyscale", photometric[:16])
+        if (self.number("NumberOfFrames") or 1) > 1 or self.has("SharedFunctionalGroupsSequence"):
+            raise LeftOutError("multi-frame", f"{self.number('NumberOfFrames') or 1:g} frames")
+        words = set(self.text("ImageType").upper().replace(" ", "").split("\\"))
+        if words & LOCALIZERS:
+            raise LeftOutError("localizer", f"ImageType {', '.join(sorted(words & LOCALIZERS))}")
+        if not (0 < self.rows <= LARGEST_SIDE and 0 < self.columns <= LARGEST_SIDE):
+            raise LeftOutError("implausible-size", f"{self.rows} x {self.columns} pixels")
+        if self.allocated not in (8, 16, 32) or not 0 < self.bits <= min(16, self.allocated):
+            raise LeftOutError("unsupported-bits", f"{self.bits} of {self.allocated} bits")
+        if not self.bits <= self.high_bit + 1 <= 16:
+            self.high_bit = self.bits - 1
+
+    def has(self, keyword: str) -> bool:
+        """Whether the header has this element, be it empty."""
+        return ELEMENTS[keyword] in self.raw
+
+    def unsigned(self, keyword: str, otherwise: int = 0) -> int:
+        """A 16-bit number."""
+        value = self.raw.get(ELEMENTS[keyword])
+        if isinstance(value, bytes):
+            return int.from_bytes(value[:2], self.order) if value else otherwise
+        return value & 0xFFFF if isinstance(value, int) else otherwise
+
+    def text(self, keyword: str, otherwise: str = "") -> str:
+        """A text, several values joined by backslashes."""
+        value = self.raw.get(ELEMENTS[keyword])
+        if isinstance(value, bytes):
+            value = value.decode("ascii", "replace")
+        return (value if isinstance(value, str) else "").strip("\0 ") or otherwise
+
+    def number(self, keyword: str) -> float | None:
+        """A decimal number; None if it is missing, empty, unreadable or not finite."""
+        values, _ = self.numbers(keyword, 1)
+        return values[0] if values else None
+
+    def numbers(self, keyword: str, count: int) -> tuple[list[float], bool]:
+        """``count`` decimal numbers ([] if they cannot be had), and whether they were written with decimal commas."""
+        text = self.text(keyword)
+        try:
+            values = [float(part.replace(",", ".")) for part in text.split("\\")]
+        except ValueError:
+            return [], False
+        if len(values) < count or not np.isfinite(values).all():
+            return [], False
+        return values[:count], "," in text

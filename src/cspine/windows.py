@@ -1,0 +1,59 @@
+"""The view ``slice``: Hounsfield units through a window to 8 bits, then to a square of fixed size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def apply_window(hounsfield: NDArray[Any], center: float, width: float) -> NDArray[np.uint8]:
+    """Grey levels 0..255 of the window [center - width/2, center + width/2], rounded to nearest (ties to even).
+
+    C400 W2000 maps -600 HU and below to 0 and 1400 HU and above to 255. Same shape as ``hounsfield`` (int16 or float).
+    """
+    if hounsfield.dtype == np.int16:
+        levels = np.empty(hounsfield.shape, np.uint8)
+        np.take(_levels(center, width), hounsfield.view(np.uint16), mode="clip", out=levels)
+        return levels
+    return _exact_levels(hounsfield.astype(np.float64), center, width)
+
+
+def resize_slice(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+    """A (pixels, pixels) version of ``image`` (rows, columns), its aspect kept.
+
+    What is not square is first padded evenly with the window's floor. Area means when shrinking, linear when growing.
+    """
+    rows, columns = image.shape
+    top, left = square_margin(rows, columns)
+    if top or left or rows != columns:
+        side = max(rows, columns)
+        square = np.zeros((side, side), np.uint8)
+        square[top : top + rows, left : left + columns] = image
+        image = square
+    if image.shape[0] == pixels:
+        return np.ascontiguousarray(image)
+    method = cv2.INTER_AREA if image.shape[0] > pixels else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (pixels, pixels), interpolation=method), np.uint8)
+
+
+def square_margin(rows: int, columns: int) -> tuple[int, int]:
+    """(top, left) margin in pixels that makes an image square; a cached pixel is (stored + margin) * pixels / side."""
+    side = max(rows, columns)
+    return (side - rows) // 2, (side - columns) // 2
+
+
+@lru_cache(maxsize=16)
+def _levels(center: float, width: float) -> NDArray[np.uint8]:
+    """The grey level of every int16 value, indexed by its bit pattern: exact, and faster than the arithmetic."""
+    every_value = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.float64)
+    return _exact_levels(every_value, center, width)
+
+
+def _exact_levels(hounsfield: NDArray[np.float64], center: float, width: float) -> NDArray[np.uint8]:
+    # multiply before dividing: the quotient of two whole numbers is then rounded right, ties included
+    levels = np.rint((hounsfield - (center - width / 2)) * 255 / width)
+    return np.clip(levels, 0, 255).astype(np.uint8)
