@@ -1,0 +1,192 @@
+"""What a method is worth: its losses and AUCs with intervals over studies, each beside the best constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cspine.bootstrap import (
+    Estimate,
+    auc_estimate,
+    mean_estimate,
+    multiplicities,
+    paired_difference,
+    resamples,
+)
+from cspine.errors import CspineError
+from cspine.folds import roles_of
+from cspine.metric import NORMALISATIONS, Floats, best_constant, exam_losses, exam_weights
+from cspine.studies import LABELS, UID
+from cspine.submission import mean_of_folds, training_prior
+
+SIZES = ("smoke", "demo", "study")
+LEAST_STUDIES, LEAST_OF_A_CLASS = 20, 5  #: below this a row says "too few to measure"
+CHANCE = 0.5  #: the AUC of every constant
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """What is scored, and what may be claimed of it."""
+
+    method: str  # the name of the method, as in the config
+    folds_run: list[int]  # the folds of study_probabilities, in the order of the files
+    phantom: bool = True  # the data are synthetic: said in the table
+    size: str = "demo"  # smoke | demo | study: what a result of this size may claim
+    bootstrap: int = 1000  # resamples of studies behind each interval
+    seed: int = 0
+    constant_clip: float = 0.01  # the constant is kept this far from 0 and 1, as any submission's would be
+    normalisation: str = "per_exam"  # of the prior that a test study without prediction is given, as in the submission
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise CspineError(f"size: found {self.size!r}, expected one of {', '.join(SIZES)}")
+        if not self.folds_run or len(set(self.folds_run)) != len(self.folds_run):
+            raise CspineError(f"folds.run: found {self.folds_run}, expected different folds, at least one")
+        if self.bootstrap < 1 or not 0 < self.constant_clip < 0.5:
+            raise CspineError("score: expected bootstrap of 1 or more, constant_clip between 0 and 0.5")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One cohort ready to be measured; arrays are (studies, 8) in the order of LABELS."""
+
+    cohort: str  # heldout | test
+    truth: Floats
+    probability: Floats
+    constants: dict[str, Floats]  # by normalisation: the training labels' best constant, tiled to all studies
+    by_prior: int = 0  # studies that no model predicted
+
+
+def score_heldout_studies(
+    studies: pd.DataFrame, folds: pd.DataFrame, tables: list[pd.DataFrame], config: ScoreConfig
+) -> Scored:
+    """Every held-out study of the folds run, by its own fold's model and beside its own fold's constants.
+
+    Raises:
+        CspineError: a table's held-out studies are not those of its fold.
+    """
+    if len(tables) != len(config.folds_run):
+        raise CspineError(
+            f"score: {len(tables)} study_probabilities for folds {config.folds_run}; expected one for each"
+        )
+    labels = _labels(studies)
+    probability, uids, constants = [], [], []
+    for fold, table in zip(config.folds_run, tables, strict=True):
+        heldout = table[table["cohort"] == "heldout"].sort_values(UID)
+        roles = roles_of(folds, fold)
+        if list(heldout[UID]) != sorted(roles.index[roles == "heldout"]):
+            raise CspineError(
+                f"score: the held-out studies of the table for fold {fold} are not those of folds.parquet"
+            )
+        training = _constants(labels.loc[sorted(roles.index[roles != "heldout"])], config)
+        constants.append({form: np.tile(row, (len(heldout), 1)) for form, row in training.items()})
+        probability.append(heldout[list(LABELS)].to_numpy(dtype=np.float64))
+        uids += list(heldout[UID])
+    joined = {form: np.concatenate([c[form] for c in constants]) for form in NORMALISATIONS}
+    return Scored("heldout", labels.loc[uids].to_numpy(dtype=np.float64), np.concatenate(probability), joined)
+
+
+def score_test_studies(
+    studies: pd.DataFrame,
+    folds: pd.DataFrame,
+    tables: list[pd.DataFrame],
+    truth: pd.DataFrame,
+    config: ScoreConfig,
+) -> Scored:
+    """Every test study of ``truth`` as submitted: the mean of the fold models, or the prior without any.
+
+    The constants come from the training labels (train and select) of the folds run, never from ``truth``.
+    """
+    truth = truth.sort_values(UID)
+    seen = set()
+    for fold in config.folds_run:
+        roles = roles_of(folds, fold)
+        seen |= set(roles.index[roles != "heldout"])
+    constants = _constants(_labels(studies).loc[sorted(seen)], config)
+    probability = mean_of_folds(tables, "test")[list(LABELS)].reindex(truth[UID])
+    absent = probability["patient_overall"].isna().to_numpy()
+    probability.loc[absent] = training_prior(studies, config.normalisation, config.constant_clip)
+    tiled = {form: np.tile(row, (len(truth), 1)) for form, row in constants.items()}
+    labels = truth[list(LABELS)].to_numpy(dtype=np.float64)
+    return Scored("test", labels, probability.to_numpy(dtype=np.float64), tiled, int(absent.sum()))
+
+
+def measure(scored: Scored, config: ScoreConfig) -> pd.DataFrame:
+    """One row for each form of the loss and each label's AUC.
+
+    Columns: method, cohort, measure (loss | auc), normalisation ("" for an AUC), label ("" for a loss),
+    value, low, high (95 % over studies), constant (the best constant's value), difference and its interval
+    (value minus constant on the same resamples), studies, positives, measurable (enough of both classes).
+    """
+    counts = multiplicities(resamples(len(scored.truth), config.bootstrap, config.seed))
+    rows = [_loss_row(scored, form, counts) for form in NORMALISATIONS]
+    rows += [_auc_row(scored, column, counts) for column in range(len(LABELS))]
+    table = pd.DataFrame(rows)
+    table.insert(0, "cohort", scored.cohort)
+    table.insert(0, "method", config.method)
+    return table
+
+
+def _loss_row(scored: Scored, form: str, counts: Floats) -> dict[str, object]:
+    weights = exam_weights(scored.truth, form)
+    model, constant = (exam_losses(scored.truth, p) for p in (scored.probability, scored.constants[form]))
+    difference = paired_difference(model, constant, counts, weights)
+    baseline = mean_estimate(constant, counts, weights).value
+    enough = len(scored.truth) >= LEAST_STUDIES
+    return _row(
+        "loss",
+        form,
+        "",
+        mean_estimate(model, counts, weights),
+        baseline,
+        difference,
+        scored.truth[:, 0],
+        enough,
+    )
+
+
+def _auc_row(scored: Scored, column: int, counts: Floats) -> dict[str, object]:
+    truth = scored.truth[:, column]
+    found = auc_estimate(truth, scored.probability[:, column], counts)
+    above = Estimate(found.value - CHANCE, found.low - CHANCE, found.high - CHANCE)
+    fewest = min(truth.sum(), len(truth) - truth.sum())
+    enough = len(truth) >= LEAST_STUDIES and fewest >= LEAST_OF_A_CLASS
+    return _row("auc", "", LABELS[column], found, CHANCE, above, truth, enough)
+
+
+def _row(
+    kind: str,
+    form: str,
+    label: str,
+    found: Estimate,
+    constant: float,
+    difference: Estimate,
+    truth: Floats,
+    enough: bool,
+) -> dict[str, object]:
+    return {
+        "measure": kind,
+        "normalisation": form,
+        "label": label,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "constant": constant,
+        "difference": difference.value,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "studies": np.int32(len(truth)),
+        "positives": np.int32(truth.sum()),
+        "measurable": enough,
+    }
+
+
+def _labels(studies: pd.DataFrame) -> pd.DataFrame:
+    return studies[(studies["cohort"] == "train") & studies["in_csv"]].set_index(UID)[list(LABELS)]
+
+
+def _constants(labels: pd.DataFrame, config: ScoreConfig) -> dict[str, Floats]:
+    clip = config.constant_clip
+    return {form: np.clip(best_constant(labels.to_numpy(), form), clip, 1 - clip) for form in NORMALISATIONS}

@@ -1,0 +1,49 @@
+"""From slice probabilities to study probabilities: every method ends here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from cspine.predictions import AggregateConfig, Choice, study_probabilities_of
+from cspine.progress import say
+from cspine.stage import InPath, OutPath
+from cspine.studies import UID, VERTEBRAE
+from cspine.tables import read_table, write_table
+
+
+def aggregate_studies(
+    predictions: InPath,
+    studies: InPath,
+    folds: InPath,
+    study_probabilities: OutPath,
+    choice: OutPath,
+    *,
+    config: AggregateConfig,
+) -> None:
+    """Choose the aggregation on the fold's select studies and apply it to every study.
+
+    Args:
+        predictions: predictions.parquet, every readable slice.
+        studies: index/studies.parquet; only the select studies' labels are looked at.
+        folds: folds.parquet.
+        study_probabilities: StudyInstanceUID, cohort, patient_overall, C1..C7.
+        choice: JSON with what was taken and the loss of everything tried.
+        config: see AggregateConfig.
+    """
+    slices = read_table(predictions, ["cohort", UID, *VERTEBRAE])
+    table, made = study_probabilities_of(slices, read_table(studies), read_table(folds), config)
+    write_table(table, study_probabilities)
+    block = {"fold": config.fold, "normalisation": config.normalisation, **asdict(made)}
+    choice.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
+    say(f"aggregate_studies: fold {config.fold}: {_said(made, config)}")
+
+
+def _said(made: Choice, config: AggregateConfig) -> str:
+    c = made.chosen
+    way = f"vertebra {c.vertebra}, patient {c.patient}, calibration {c.calibration}, clip {c.clip:g}"
+    if made.fallback:
+        return f"nothing chosen ({made.fallback}); the first combination is used: {way}"
+    loss = min(row["loss"] for row in made.tried)
+    tried = f"best of {len(made.tried)} on {made.select_studies} select studies"
+    return f"{way}: {config.normalisation} loss {loss:.4f}, {tried}"

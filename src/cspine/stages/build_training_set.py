@@ -1,0 +1,112 @@
+"""What one round of one fold is taught, as a readable table: slice, targets, source, weight, role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cspine.errors import CspineError
+from cspine.folds import roles_of
+from cspine.progress import say
+from cspine.stage import InPath, OutPath
+from cspine.studies import UID, VERTEBRAE
+from cspine.tables import read_table, write_table
+
+COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, "source", "weight", "role"]
+SLICE = [UID, "z_index"]
+
+
+@dataclass(frozen=True)
+class TrainingSetConfig:
+    """Which round of which fold."""
+
+    fold: int
+    round: int  # 0: the teacher; from 1 on: a student, taught the pseudo-labels of the round before as well
+
+    def __post_init__(self) -> None:
+        if self.round < 0:
+            raise CspineError(f"round: found {self.round}, expected 0 or more")
+
+
+def build_training_set(
+    labels: InPath,
+    folds: InPath,
+    slices: InPath,
+    training_set: OutPath,
+    *,
+    pseudo_labels: InPath | None = None,
+    config: TrainingSetConfig,
+) -> None:
+    """Join labels, pseudo-labels and roles; held-out studies stay out.
+
+    Args:
+        labels: labels/slices.parquet.
+        folds: folds.parquet.
+        slices: index/slices.parquet; every row must be a readable slice of it.
+        training_set: the rows of the roles train and select.
+        pseudo_labels: of the round before; needed from round 1 on, refused in round 0.
+        config: see TrainingSetConfig.
+    """
+    if (pseudo_labels is None) != (config.round == 0):
+        found = "none was given" if pseudo_labels is None else "it was given"
+        raise CspineError(
+            f"build_training_set: --pseudo_labels in round {config.round}: {found}; rounds from 1 on need it"
+        )
+    fold_table = read_table(folds)
+    pseudo = read_table(pseudo_labels) if pseudo_labels is not None else None
+    table = join_training_set(read_table(labels), fold_table, pseudo, config)
+    check_training_set(table, fold_table, read_table(slices, ["cohort", UID, "slice_number", "z_index"]), config)
+    write_table(table, training_set)
+    say(f"build_training_set: fold {config.fold} round {config.round}: {describe(table)}")
+
+
+def join_training_set(
+    labels: pd.DataFrame, folds: pd.DataFrame, pseudo: pd.DataFrame | None, config: TrainingSetConfig
+) -> pd.DataFrame:
+    """The rows of COLUMNS by study and z_index; round 0 without the unfractured studies not drawn for it."""
+    roles = roles_of(folds, config.fold)
+    parts = [labels[labels["first_round"] <= (1 if config.round else 0)]]
+    if pseudo is not None:
+        parts.append(pseudo.assign(source="pseudo"))
+    table = pd.concat(parts, ignore_index=True)
+    table["role"] = table[UID].map(roles)
+    wanted = table["role"].isin(["train", "select"])
+    due = sum(int(part[UID].map(roles).isin(["train", "select"]).sum()) for part in parts)
+    table = table.loc[wanted, COLUMNS].sort_values(SLICE, ignore_index=True)
+    assert len(table) == due, f"{due} rows were due, {len(table)} came"
+    kinds = {"slice_number": np.int32, "z_index": np.int32, "weight": np.float32} | dict.fromkeys(VERTEBRAE, np.float32)
+    return table.astype(kinds)
+
+
+def check_training_set(
+    table: pd.DataFrame, folds: pd.DataFrame, slices: pd.DataFrame, config: TrainingSetConfig
+) -> None:
+    """No held-out study, one role per study, no slice twice, no slice unknown to the index, and not empty."""
+    roles = roles_of(folds, config.fold)
+    heldout = set(roles.index[roles == "heldout"])
+    assert not heldout & set(table[UID]), "a held-out study is in the training set"
+    assert (table.groupby(UID)["role"].nunique() <= 1).all(), "a study has two roles"
+    assert not table.duplicated(SLICE).any(), "a slice is taught twice: labels and pseudo-labels overlap"
+    assert (table.loc[table["source"] == "pseudo", "role"] == "train").all(), "a pseudo-label outside the role train"
+    known = slices.loc[slices["cohort"] == "train", [UID, "slice_number", "z_index"]]
+    matched = table[[UID, "slice_number", "z_index"]].merge(known, validate="1:1")
+    assert len(matched) == len(table), f"{len(table) - len(matched)} rows are no slice of the index"
+    if not (table["role"] == "train").any():
+        raise CspineError(
+            f"fold {config.fold} round {config.round}: no labelled study has the role train; "
+            "expected boxed or unfractured ones (labels.unfractured, folds.count)"
+        )
+
+
+def describe(table: pd.DataFrame) -> str:
+    """Studies and slices by role and source, in one line."""
+    phrases = []
+    for role in ("train", "select"):
+        rows = table[table["role"] == role]
+        sources = ", ".join(f"{source} {count}" for source, count in rows["source"].value_counts().sort_index().items())
+        positive = int(rows[list(VERTEBRAE)].gt(0).any(axis=1).sum())
+        studies = rows[UID].nunique()
+        phrases.append(f"{role} {len(rows)} slices of {studies} studies ({sources or 'none'}; {positive} positive)")
+    return "; ".join(phrases)

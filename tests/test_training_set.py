@@ -1,0 +1,118 @@
+"""What a round is taught: the right rows, and never a held-out study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cspine.errors import CspineError
+from cspine.folds import roles_of
+from cspine.labels import LabelConfig, label_slices_from_boxes
+from cspine.pseudo import PseudoConfig, pseudo_labels_of, unlabelled_studies
+from cspine.stages.build_training_set import TrainingSetConfig, build_training_set, check_training_set
+from cspine.studies import UID, VERTEBRAE
+from cspine.tables import read_table, write_table
+from small_cohort import boxes_table, folds_of, many_studies, predictions_table, slices_table
+
+STUDIES = many_studies(48, seed=2)
+SLICES = slices_table(STUDIES)
+FOLDS = folds_of(STUDIES)
+BOXES = boxes_table(*[(uid, 11) for uid in STUDIES.loc[STUDIES["boxed"], UID]])
+LABELS_TABLE = label_slices_from_boxes(STUDIES, SLICES, BOXES, LabelConfig(unfractured=8))[0]
+
+
+def pseudo_of(fold: int) -> pd.DataFrame:
+    chosen = unlabelled_studies(STUDIES, FOLDS, fold)
+    return pseudo_labels_of(predictions_table(STUDIES), chosen, PseudoConfig(fold=fold))[0]
+
+
+def training_set(
+    tmp_path: Path, config: TrainingSetConfig, labels: pd.DataFrame = LABELS_TABLE, pseudo: bool | None = None
+) -> pd.DataFrame:
+    paths = {name: tmp_path / f"{name}.parquet" for name in ("labels", "folds", "slices", "training_set")}
+    for name, table in (("labels", labels), ("folds", FOLDS), ("slices", SLICES)):
+        write_table(table, paths[name])
+    given = None
+    if pseudo if pseudo is not None else config.round > 0:
+        given = tmp_path / "pseudo.parquet"
+        write_table(pseudo_of(config.fold), given)
+    build_training_set(**paths, pseudo_labels=given, config=config)
+    return read_table(paths["training_set"])
+
+
+@pytest.mark.parametrize("round_", [0, 1, 2])
+@pytest.mark.parametrize("fold", [0, 1, 2, 3])
+def test_no_held_out_study_is_taught_in_any_fold_or_round(tmp_path: Path, fold: int, round_: int) -> None:
+    table = training_set(tmp_path, TrainingSetConfig(fold, round_))
+    roles = roles_of(FOLDS, fold)
+    assert (table[UID].map(roles) == table["role"]).all()
+    assert set(table["role"]) == {"train", "select"}
+
+
+def test_the_teacher_sees_boxed_and_drawn_studies_only(tmp_path: Path) -> None:
+    table = training_set(tmp_path, TrainingSetConfig(0, 0))
+    roles = roles_of(FOLDS, 0)
+    due = LABELS_TABLE[(LABELS_TABLE["first_round"] == 0) & (LABELS_TABLE[UID].map(roles) != "heldout")]
+    assert len(table) == len(due)
+    assert set(table["source"]) == {"box", "unboxed", "negative"}
+
+
+def test_the_student_sees_every_study_of_its_training_part(tmp_path: Path) -> None:
+    table = training_set(tmp_path, TrainingSetConfig(0, 1))
+    roles = roles_of(FOLDS, 0)
+    assert set(roles.index[roles == "train"]) == set(table.loc[table["role"] == "train", UID])
+    assert set(table.loc[table["source"] == "pseudo", "role"]) == {"train"}
+    pseudo, taught = pseudo_of(0), table[table["source"] == "pseudo"]
+    np.testing.assert_array_equal(pseudo[list(VERTEBRAE)].sum(), taught[list(VERTEBRAE)].sum())
+
+
+def test_targets_come_from_the_labels_unchanged(tmp_path: Path) -> None:
+    table = training_set(tmp_path, TrainingSetConfig(1, 0)).merge(LABELS_TABLE, on=[UID, "z_index"])
+    for vertebra in VERTEBRAE:
+        assert (table[f"{vertebra}_x"] == table[f"{vertebra}_y"]).all()
+    assert table["C1_x"].dtype == np.float32
+
+
+def test_the_line_it_prints_counts_roles_and_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = training_set(tmp_path, TrainingSetConfig(0, 1))
+    line = capsys.readouterr().err.strip()
+    pseudo = (table["source"] == "pseudo").sum()
+    train, select = ((table["role"] == role).sum() for role in ("train", "select"))
+    assert f"train {train} slices" in line and f"select {select} slices" in line and f"pseudo {pseudo}," in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("round_", "pseudo"), [(0, True), (1, False)])
+def test_pseudo_labels_belong_to_rounds_from_one_on(tmp_path: Path, round_: int, pseudo: bool) -> None:
+    with pytest.raises(CspineError, match="pseudo_labels"):
+        training_set(tmp_path, TrainingSetConfig(0, round_), pseudo=pseudo)
+
+
+def test_a_fold_without_anything_to_teach_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CspineError, match="no labelled study has the role train"):
+        training_set(tmp_path, TrainingSetConfig(0, 0), labels=LABELS_TABLE.iloc[:0])
+
+
+def good_and_heldout() -> tuple[pd.DataFrame, pd.DataFrame]:
+    roles = LABELS_TABLE[UID].map(roles_of(FOLDS, 0))
+    table = LABELS_TABLE.assign(role=roles)
+    return table[roles != "heldout"], table[roles == "heldout"]
+
+
+def test_the_check_catches_every_kind_of_leak() -> None:
+    good, heldout = good_and_heldout()
+    config = TrainingSetConfig(0, 0)
+    check_training_set(good, FOLDS, SLICES, config)
+    leaks = {
+        "held-out study": pd.concat([good, heldout.iloc[:1].assign(role="train")]),
+        "two roles": good.assign(role=np.where(np.arange(len(good)) % 2, "train", "select")),
+        "taught twice": pd.concat([good, good.iloc[:1]]),
+        "no slice of the index": good.assign(z_index=good["z_index"] + 1000),
+        "outside the role train": good.assign(source="pseudo"),
+    }
+    for message, table in leaks.items():
+        with pytest.raises(AssertionError, match=message):
+            check_training_set(table, FOLDS, SLICES, config)
