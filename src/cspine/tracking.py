@@ -1,0 +1,75 @@
+"""Weights & Biases, behind one module: disabled by default, never more than a warning when it fails.
+
+The figures of a training also land in history.parquet, whether or not this is on. No image and no study id is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Protocol
+
+from cspine.progress import say
+
+VARIABLE = "CSPINE_TRACKING"
+
+
+class Tracker(Protocol):
+    """What a training tells a tracker."""
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        """Figures of one epoch."""
+
+    def finish(self) -> None:
+        """The training is over."""
+
+
+class Silent:
+    """The tracker of a run that is not tracked."""
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+class WeightsAndBiases:
+    """A run at Weights & Biases; an error there is said once and then the training goes on without."""
+
+    def __init__(self, mode: str, project: str, name: str, config: dict[str, Any]) -> None:
+        self.run: Any = None
+        try:
+            import wandb
+
+            options: Any = {"mode": mode, "project": project, "name": name, "config": config}
+            # the id is the key: a resumed training continues its curve
+            self.run = wandb.init(id=name, resume="allow", **options)
+        except Exception as error:
+            say(f"tracking is off for this stage: {error}")
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        """Send the figures of one epoch."""
+        self._guarded(lambda: self.run.log(figures, step=step))
+
+    def finish(self) -> None:
+        """Close the run."""
+        self._guarded(lambda: self.run.finish(quiet=True))
+
+    def _guarded(self, action: Any) -> None:
+        if self.run is None:
+            return
+        try:
+            action()
+        except Exception as error:
+            say(f"tracking is off from here on: {error}")
+            self.run = None
+
+
+def tracker(name: str, config: dict[str, Any]) -> Tracker:
+    """The tracker the config's ``tracking`` block asks for; ``name`` is stable over the segments of a training."""
+    block = json.loads(os.environ.get(VARIABLE, "{}"))
+    mode = block.get("mode", "disabled")
+    if mode == "disabled":
+        return Silent()
+    return WeightsAndBiases(mode, block.get("project", "cspine"), name, config)
