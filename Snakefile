@@ -1,0 +1,47 @@
+# From a Kaggle folder to submission.csv. This file is a table of contents: helpers are in workflow/rules/common.smk,
+# every rule calls the function of the same name in src/cspine/stages/, and every key it may use is in config.yaml.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    targets,
+    submission,
+    cache,
+    write_submission,
+    score,
+
+
+rule targets:
+    """Say what can be asked for (this is what a bare `snakemake --cores 4` does)."""
+    log:
+        "logs/targets.txt",
+    conda:
+        "envs/tables.yaml"
+    shell:
+        "python -m cspine targets 2> {log}"
+
+
+rule submission:
+    """The whole chain: results/submission.csv and its score."""
+    input:
+        "results/submission.csv",
+        f"results/{SUBMITTED}/score.txt",
+
+
+rule cache:
+    """Read the CT once: the pixel cache and the index, before any training."""
+    input:
+        "results/index/studies.parquet",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/study.smk"

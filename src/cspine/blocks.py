@@ -1,0 +1,116 @@
+"""From the whole config to one stage's block: the only place that knows which keys a stage depends on.
+
+A key that is not in a stage's block cannot make it run again; one that is, does. Seeds are worked out here, so that a
+block holds numbers and not where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cspine.config import Config, merged
+from cspine.hashing import seed_of
+
+Block = dict[str, Any]
+
+
+def block(config: Config, stage: str, **at: str) -> Block:
+    """The config block of ``stage``; ``at`` holds the wildcards of its rule (method, fold, round, view, cohort, shard).
+
+    Raises:
+        KeyError: the config has no such method or view.
+    """
+    return BLOCKS[stage](config, **at) if stage in BLOCKS else {}
+
+
+def method_of(config: Config, method: str, round: int = 0) -> Config:
+    """A method's block as it is in ``round``, the differences of teacher or student laid over it."""
+    whole = config["methods"][method]
+    return merged(whole, whole.get("student" if round > 0 else "teacher", {}))
+
+
+def is_phantom(config: Config) -> bool:
+    """Whether the workflow makes its own data: data.root is the phantom's place."""
+    return config["data"]["root"].rstrip("/") == "data/phantom"
+
+
+def _make_phantom(config: Config) -> Block:
+    return {"seed": seed_of("phantom", config["seed"]), **config["phantom"]}
+
+
+def _inventory(config: Config) -> Block:
+    return {"subset": config["data"]["subset"], "seed": seed_of("subset", config["seed"])}
+
+
+def _ingest(config: Config, view: str, cohort: str, shard: str) -> Block:
+    return {"view": view, "cohort": cohort, **config["views"][view]}
+
+
+def _label_slices(config: Config) -> Block:
+    return {"seed": seed_of("labels", config["seed"]), **config["labels"]}
+
+
+def _assign_folds(config: Config) -> Block:
+    folds = config["folds"]
+    return {"count": folds["count"], "select": folds["select"], "seed": seed_of("folds", config["seed"])}
+
+
+def _build_training_set(config: Config, method: str, fold: str, round: str) -> Block:
+    return {"fold": int(fold), "round": int(round)}
+
+
+def _train(config: Config, method: str, fold: str, round: str) -> Block:
+    block = method_of(config, method, int(round))
+    seed = seed_of("train", config["seed"], int(fold), int(round))
+    return {"seed": seed, **{key: block[key] for key in ("family", "view", "network", "training", "augment")}}
+
+
+def _predict(config: Config, method: str, fold: str, round: str) -> Block:
+    block = method_of(config, method, int(round))
+    training = block["training"]
+    sizes = {"batch_size": training["batch_size"], "threads": training["threads"]}
+    return {"family": block["family"], "view": block["view"], **sizes}
+
+
+def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
+    # the labels that predictions of this round give to the next
+    return {"fold": int(fold), "round": int(round) + 1, **config["methods"][method]["pseudo_labels"]}
+
+
+def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Block:
+    chosen = config["methods"][method]["aggregate"]
+    return {"fold": int(fold), "normalisation": config["submission"]["normalisation"], **chosen}
+
+
+def _write_submission(config: Config) -> Block:
+    return {key: config["submission"][key] for key in ("normalisation", "clip", "prior_clip")}
+
+
+def _score(config: Config, method: str) -> Block:
+    return {
+        "method": method,
+        "folds_run": config["folds"]["run"],
+        "phantom": is_phantom(config),
+        "size": config["size"],
+        "bootstrap": config["score"]["bootstrap"],
+        "normalisation": config["submission"]["normalisation"],
+        "constant_clip": config["submission"]["prior_clip"],
+        "seed": seed_of("score", config["seed"]),
+    }
+
+
+BLOCKS: dict[str, Callable[..., Block]] = {
+    "make_phantom": _make_phantom,
+    "inventory": _inventory,
+    "ingest": _ingest,
+    "label_slices": _label_slices,
+    "assign_folds": _assign_folds,
+    "build_training_set": _build_training_set,
+    "train": _train,
+    "predict": _predict,
+    "pseudo_label": _pseudo_label,
+    "aggregate_studies": _aggregate_studies,
+    "write_submission": _write_submission,
+    "score": _score,
+}

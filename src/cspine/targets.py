@@ -1,0 +1,20 @@
+"""What can be asked for: the answer to a bare ``snakemake --cores 4``."""
+
+from __future__ import annotations
+
+TARGETS = {
+    "submission": "the whole chain: results/submission.csv and its score",
+    "cache": "read the CT once: pixel cache and index, before any training",
+    "results/<method>/score.txt": "one method's score; the methods are the blocks of config.yaml",
+    "results/…": "any other result by its path, e.g. results/labels/slices.parquet",
+}
+
+
+def print_targets() -> int:
+    """Print the targets and how to ask for one."""
+    width = max(map(len, TARGETS))
+    print("Nothing was asked for. Ask with  snakemake --cores 4 TARGET,  add -n to see what would run.\n")
+    for name, text in TARGETS.items():
+        print(f"  {name:<{width}}  {text}")
+    print("\nOther sizes and the real data: --configfile presets/rsna.yaml; every key: config.yaml")
+    return 0

@@ -1,0 +1,127 @@
+"""What the Snakefile does in Python: the checked config, each rule's block and code, and the words at start and end.
+
+Nothing here knows a stage by name; paths and rules are the workflow's, blocks are ``cspine.blocks``'.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from cspine import blocks, receipts, runtime, tracking
+from cspine.config import Config, complete_config, read_yaml
+from cspine.fingerprint import fingerprint
+from cspine.hashing import canonical_json
+
+RESULTS = Path("results")
+SCHEMA = Path("workflow/schemas/config.schema.yaml")
+# fmt: off
+LOOKS_ONLY = (
+    "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph", "filegraph", "d3dag",
+    "summary", "detailed_summary", "archive", "containerize", "report", "generate_unit_tests", "unlock", "touch",
+    "cleanup_metadata", "cleanup_shadow", "list_conda_envs", "list_changes", "list_input_changes",
+    "list_params_changes", "delete_all_output", "delete_temp_output",
+)
+# fmt: on
+
+
+class Plan:
+    """The config of this run and what the rules ask of it."""
+
+    def __init__(self, workflow: Any, raw: Config) -> None:
+        base = Path(workflow.basedir)
+        sources = {_shown(name, base): read_yaml(Path(name)) for name in reversed(workflow.configfiles)}
+        self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
+        self.is_phantom = blocks.is_phantom(self.config)
+        self._set_environment(base)
+        self._lock: TextIO | None = None
+        self._told = False
+        if workflow.is_main_process:
+            runtime.announce_main_process()
+            self._forget_stale_outputs()
+
+    def method(self, name: str, round: int = 0) -> Config:
+        """The method's block as it is in ``round``."""
+        return blocks.method_of(self.config, name, round)
+
+    def block_json(self, stage: str, **at: str) -> str:
+        """The one config block of a rule: one text for one value, so that order and 5 against 5.0 trigger nothing."""
+        return canonical_json(blocks.block(self.config, stage, **at))
+
+    def code(self, stage: str, **at: str) -> str:
+        """The fingerprint of the code behind a rule."""
+        return fingerprint(stage, blocks.block(self.config, stage, **at).get("family"))
+
+    @staticmethod
+    def listed(value: Any) -> list[str]:
+        """One or many paths as a list of texts."""
+        return [value] if isinstance(value, str) else [str(v) for v in value]
+
+    def lock(self) -> None:
+        """One run at a time in one folder. The kernel lets go of the lock when the process dies, however it dies."""
+        Path(".snakemake").mkdir(exist_ok=True)
+        self._lock = Path(".snakemake/run.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held until the end
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another run is at work in this folder; nothing was changed", file=sys.stderr)
+            sys.exit(3)
+
+    def finish(self, log: str) -> None:
+        """After a run without error: the score, where there is one, and where the submission lies."""
+        score = RESULTS / self.config["submission"]["method"] / "score.txt"
+        submission = RESULTS / "submission.csv"
+        if score.exists() and submission.exists():
+            print(f"\n{score.read_text(encoding='utf-8')}\n{submission} is ready.", file=sys.stderr)
+
+    def explain(self, log: str) -> None:
+        """After a run with errors. Called twice when a handler exits, hence the guard."""
+        if not self._told:
+            self._told = True
+            print(
+                "The run stopped at an error, told above with the path of its log. Mend it and run the same",
+                end=" ",
+            )
+            print("command again: what is finished stays, what was begun goes on.", flush=True)
+
+    def _set_environment(self, base: Path) -> None:
+        # Jobs inherit it. PATH: `.venv/bin/snakemake` must find its own python also where no venv was activated.
+        environment = os.environ
+        environment["PYTHONPATH"] = os.pathsep.join(_first(str(base / "src"), environment.get("PYTHONPATH", "")))
+        environment["PATH"] = os.pathsep.join(_first(str(Path(sys.executable).parent), environment.get("PATH", "")))
+        environment[runtime.VARIABLE] = json.dumps(self.config["runtime"])
+        environment[tracking.VARIABLE] = json.dumps(self.config["tracking"])
+
+    def _forget_stale_outputs(self) -> None:
+        root = Path(self.config["data"]["root"])
+        stale = receipts.stale_outputs(RESULTS, lambda stage, **at: blocks.block(self.config, stage, **at), root)
+        looking = _only_looks(sys.argv[1:])
+        if not looking:
+            receipts.unlink(stale)
+        for line in receipts.summary(stale, dry=looking):
+            print(line, file=sys.stderr)
+
+
+def _only_looks(argv: list[str]) -> bool:
+    """Whether this call of Snakemake only reports (dry run, lint, drawings): then nothing may be unlinked."""
+    from snakemake.cli import parse_args
+
+    try:
+        _, arguments = parse_args(argv)
+    except (Exception, SystemExit):
+        return True
+    return any(getattr(arguments, name, None) for name in LOOKS_ONLY)
+
+
+def _first(entry: str, path: str) -> Iterable[str]:
+    return [entry, *(p for p in path.split(os.pathsep) if p and p != entry)]
+
+
+def _shown(name: str, base: Path) -> str:
+    path = Path(name).resolve()
+    return str(path.relative_to(base.resolve())) if path.is_relative_to(base.resolve()) else name

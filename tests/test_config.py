@@ -1,0 +1,153 @@
+"""A mistake in the config stops before the first job and says what to write instead; what is shipped is valid."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from cspine.blocks import BLOCKS, block, method_of
+from cspine.config import Config, complete_config, merged, read_yaml
+from cspine.errors import CspineError
+from cspine.running import function_of, typed_config
+from cspine.signature import known_stages
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
+DEFAULT = read_yaml(ROOT / "config.yaml")
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+AT = {
+    "method": "semi_supervised",
+    "fold": "0",
+    "round": "1",
+    "view": "slice",
+    "cohort": "train",
+    "shard": "0",
+}
+WILDCARDS = {
+    "ingest": ("view", "cohort", "shard"),
+    "score": ("method",),
+    **dict.fromkeys(
+        ("build_training_set", "train", "predict", "pseudo_label", "aggregate_studies"),
+        ("method", "fold", "round"),
+    ),
+}
+
+
+def complete(setting: str = "", **more: Any) -> Config:
+    raw = {**copy.deepcopy(DEFAULT), **more}
+    return complete_config(raw | {"set": setting}, SCHEMA, {"config.yaml": DEFAULT})
+
+
+def at(stage: str) -> dict[str, str]:
+    return {name: AT[name] for name in WILDCARDS.get(stage, ())}
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda p: p.name if p else "config.yaml")
+def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None) -> None:
+    config = complete_config(merged(DEFAULT, read_yaml(preset)) if preset else DEFAULT, SCHEMA)
+    for stage in known_stages():
+        if "config" in get_type_hints(function_of(stage)):
+            typed = typed_config(stage, block(config, stage, **at(stage)))
+            assert is_dataclass(typed)
+            given = set(block(config, stage, **at(stage)))
+            assert given <= {f.name for f in fields(typed)}, stage
+        else:
+            assert stage not in BLOCKS, f"{stage} takes no config, yet a block is made for it"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            "folds.cuont=3",
+            "folds.cuont: unknown key; did you mean folds.count? known here: count, run, select",
+        ),
+        ("datta.root=x", "datta: unknown key; did you mean data?"),
+        (
+            "methods.semi_supervised.training.learning_rate=fast",
+            "config.yaml: methods.semi_supervised.training.learning_rate: found 'fast' (text), expected a number",
+        ),
+        (
+            "labels.unfractured=some",
+            "labels.unfractured: found 'some' (text), expected one of boxed, all or an integer",
+        ),
+        ("data.subset=0", "data.subset: found 0.0 (number), expected a number at most 1 and above 0"),
+        ("size=big", "size: found 'big' (text), expected one of smoke, demo, study"),
+        ("folds.run=[7]", "folds.run: fold 7 does not exist: folds.count is 5"),
+        ("submission.method=unet", "no method 'unet'; the methods are: semi_supervised"),
+        (
+            "methods.semi_supervised.family=slice_cn",
+            "no family 'slice_cn'; the known families are: slice_cnn",
+        ),
+        ("methods.semi_supervised.network.trainable=head", "head needs network.weights"),
+        (
+            "methods.b={extends: semi_super}",
+            "methods.b: extends 'semi_super'; the methods are: b, semi_supervised",
+        ),
+        ("methods.b={extends: b}", "methods.b: extends itself"),
+        ("phantom.slices=[9]", "phantom.slices: found [9] (list), expected a list of at least 2 items"),
+        ("folds.count", "'folds.count' is not of the form path.to.key=value"),
+    ],
+)
+def test_a_mistake_is_answered_with_path_finding_and_what_is_allowed(setting: str, words: str) -> None:
+    with pytest.raises(CspineError) as caught:
+        complete(setting)
+    assert words in str(caught.value)
+
+
+def test_a_missing_key_is_named_with_what_belongs_there() -> None:
+    folds = {k: v for k, v in DEFAULT["folds"].items() if k != "count"}
+    with pytest.raises(CspineError, match=r"folds.count: missing; expected an integer at least 2"):
+        complete(folds=folds)
+
+
+def test_several_mistakes_are_said_at_once() -> None:
+    with pytest.raises(CspineError) as caught:
+        complete("folds.cuont=3,size=big")
+    assert "folds.cuont" in str(caught.value) and "size" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "0.001", "1.0e-3", "+1e-3"])
+def test_yaml_1_1_texts_that_are_numbers_become_numbers(text: str) -> None:
+    config = complete(f"methods.semi_supervised.training.learning_rate={text}")
+    assert config["methods"]["semi_supervised"]["training"]["learning_rate"] == 0.001
+
+
+def test_equal_values_of_other_types_give_equal_blocks() -> None:
+    assert block(complete("data.subset=1"), "inventory") == block(complete("data.subset=1.0"), "inventory")
+    nested = complete(folds={"count": "5", "select": "0.2", "run": ["0"]})  # as Snakemake hands on --config folds={...}
+    assert block(nested, "assign_folds") == block(complete(), "assign_folds")
+
+
+def test_a_variant_takes_the_other_methods_values_and_changes_its_own() -> None:
+    config = complete("methods.teacher_only={extends: semi_supervised, rounds: 1, network: {dropout: 0.5}}")
+    variant, original = config["methods"]["teacher_only"], config["methods"]["semi_supervised"]
+    assert variant["rounds"] == 1 and variant["network"] == {**original["network"], "dropout": 0.5}
+    assert original["rounds"] == 2
+
+
+def test_the_student_is_the_teacher_with_the_students_differences() -> None:
+    teacher, student = (method_of(complete(), "semi_supervised", number) for number in (0, 1))
+    assert (teacher["augment"]["probability"], student["augment"]["probability"]) == (0.3, 0.4)
+    assert teacher["network"] == student["network"]
+
+
+def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
+    def check(schema: Config, value: Any, path: str) -> None:
+        if "$ref" in schema:
+            schema = {**SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[-1]], **schema}
+        for key, part in schema.get("properties", {}).items():
+            here = f"{path}.{key}".lstrip(".")
+            described = SCHEMA["$defs"].get(part.get("$ref", "").rsplit("/", 1)[-1], part)
+            assert "description" in part or "properties" in described, f"{here} has no description in the schema"
+            if key not in ("teacher", "student"):
+                assert key in value, f"{here} is not in config.yaml"
+                if isinstance(value[key], dict):
+                    check(part, value[key], here)
+
+    check(SCHEMA, DEFAULT, "")
+    check(SCHEMA["$defs"]["slice_cnn"], DEFAULT["methods"]["semi_supervised"], "methods.semi_supervised")

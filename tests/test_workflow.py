@@ -1,0 +1,245 @@
+"""The whole workflow as a user runs it, at smoke size: it ends, resumes after kill -9 and redoes only what changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "presets", "envs", "src")
+FOLD = "results/semi_supervised/fold-0"
+RIVER = {"build_training_set", "train", "predict", "aggregate_studies", "write_submission", "score"}
+ENOUGH_SECONDS = 300
+
+pytestmark = pytest.mark.workflow
+
+
+class Project:
+    """A checkout of one's own with a smoke run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, ok: bool = True, **environment: str) -> str:
+        """``snakemake --cores 2 … --configfile presets/smoke.yaml``; returns what it printed."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=clean(environment), capture_output=True, text=True,
+            timeout=ENOUGH_SECONDS,
+        )  # fmt: skip
+        printed = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, printed[-6000:]
+        return printed
+
+    def command(self, *arguments: str) -> list[str]:
+        settings = [] if "--configfile" in arguments else ["--configfile", "presets/smoke.yaml"]
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *(arguments or ["submission"]), *settings]
+
+    def segments(self) -> dict[str, int]:
+        """Store folder -> how many times a stage ran in it."""
+        return {
+            str(folder.relative_to(self.folder / "work")): len(list((folder / "segments").glob("*.json")))
+            for folder in (self.folder / "work").glob("*/*")
+        }
+
+    def executed(self, before: dict[str, int]) -> set[str]:
+        """Stages that ran since ``before``: store misses, not store hits."""
+        return {path.split("/")[0] for path, count in self.segments().items() if count > before.get(path, 0)}
+
+    def read(self, path: str) -> bytes:
+        return (self.folder / path).read_bytes()
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder / ".snakemake")
+
+
+def clean(more: dict[str, str]) -> dict[str, str]:
+    """The environment of a new terminal: nothing of this test's own run."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CSPINE_") and k != "PYTHONPATH"}
+    return {**kept, **more}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
+    made = Project(folder)
+    made.printed = made.run()  # type: ignore[attr-defined]
+    yield made
+
+
+def test_the_run_ends_with_a_score_that_says_what_it_may_claim(project: Project) -> None:
+    printed = project.printed  # type: ignore[attr-defined]
+    assert "results/submission.csv is ready" in printed
+    for words in (
+        "phantom",
+        "smoke: checks that it runs, measures nothing",
+        "per-exam (a)",
+        "pooled (b)",
+        "constant",
+    ):
+        assert words in printed
+
+
+def test_the_submission_has_exactly_the_samples_rows_in_its_order(project: Project) -> None:
+    submission = pd.read_csv(project.folder / "results/submission.csv")
+    sample = pd.read_csv(project.folder / "data/phantom/sample_submission.csv")
+    assert submission["row_id"].tolist() == sample["row_id"].tolist()
+    assert submission["fractured"].between(0, 1).all()
+
+
+def test_no_held_out_study_is_in_anything_its_fold_saw(project: Project) -> None:
+    folds = pd.read_parquet(project.folder / "results/folds.parquet")
+    heldout = set(folds.loc[(folds["fold"] == 0) & (folds["role"] == "heldout"), "StudyInstanceUID"])
+    test = {path.name for path in (project.folder / "data/phantom/test_images").iterdir()}
+    assert heldout and test
+    for number in (0, 1):
+        for name in ("training_set", "pseudo_labels"):
+            seen = (
+                pd.read_parquet(project.folder / FOLD / f"round-{number}" / f"{name}.parquet")
+                if (project.folder / FOLD / f"round-{number}" / f"{name}.parquet").exists()
+                else None
+            )
+            if seen is not None:
+                assert not set(seen["StudyInstanceUID"]) & (heldout | test), (number, name)
+
+
+def test_the_student_is_taught_more_studies_than_the_teacher(project: Project) -> None:
+    teacher, student = (
+        pd.read_parquet(project.folder / FOLD / f"round-{number}/training_set.parquet") for number in (0, 1)
+    )
+    taught = [set(t.loc[t["role"] == "train", "StudyInstanceUID"]) for t in (teacher, student)]
+    assert taught[0] < taught[1]
+    assert "pseudo" in set(student["source"]) and "pseudo" not in set(teacher["source"])
+
+
+def test_the_same_command_again_runs_nothing(project: Project) -> None:
+    before, bytes_before = project.segments(), project.read("results/submission.csv")
+    project.run()
+    assert project.executed(before) == set() and project.read("results/submission.csv") == bytes_before
+
+
+def test_with_snakemakes_records_lost_one_changed_key_runs_its_stage_and_its_chain(project: Project) -> None:
+    project.forget()
+    before = project.segments()
+    printed = project.run("submission", "--config", "set=methods.semi_supervised.pseudo_labels.run_slices=98")
+    assert "pseudo_label: 2 outputs is made again: config: run_slices 7 -> 98" in printed.replace("are made", "is made")
+    assert project.executed(before) == {"pseudo_label"} | RIVER
+    # equal content stops there: no study has 98 slices, so 99 gives the same labels
+    project.forget()
+    before = project.segments()
+    project.run("submission", "--config", "set=methods.semi_supervised.pseudo_labels.run_slices=99")
+    assert project.executed(before) == {"pseudo_label"}
+    # and the way back costs nothing
+    before = project.segments()
+    project.run()
+    assert project.executed(before) == set()
+
+
+def test_a_dry_run_reports_a_changed_key_and_takes_nothing_away(project: Project) -> None:
+    links = sorted(p for p in (project.folder / "results").rglob("*") if p.is_symlink())
+    printed = project.run("-n", "submission", "--config", "set=score.bootstrap=50")
+    assert "would be made again: config: bootstrap 100 -> 50" in printed
+    assert sorted(p for p in (project.folder / "results").rglob("*") if p.is_symlink()) == links
+
+
+def test_a_missing_store_folder_is_noticed_before_planning(project: Project) -> None:
+    shutil.rmtree((project.folder / "results/folds.parquet").resolve().parent)
+    before, submission = project.segments(), project.read("results/submission.csv")
+    project.run()
+    assert project.executed(before) == {"assign_folds"} and project.read("results/submission.csv") == submission
+
+
+def test_a_submission_changed_by_hand_is_made_again(project: Project) -> None:
+    path = project.folder / "results/submission.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.", b"1.", 1))
+    printed = project.run()
+    assert "altered since it was made" in printed and path.read_bytes() == whole
+
+
+def test_training_killed_twice_goes_on_inside_the_epoch_and_ends_in_the_same_bytes(project: Project) -> None:
+    wanted = {path: project.read(path) for path in ("results/submission.csv", f"{FOLD}/round-1/model.safetensors")}
+    for stage in ("train", "predict"):
+        shutil.rmtree(project.folder / "work" / stage)
+    often = ("submission", "--config", "set=runtime.checkpoint_steps=3")
+    project.run(*often, ok=False, CSPINE_FAULT="train-step:5")  # the job dies, snakemake lives
+    project.run(*often, ok=False, CSPINE_FAULT="checkpoint-before-rename:2")
+    printed = project.run(*often)
+    assert "train: goes on at epoch 1, step" in printed
+    assert {path: project.read(path) for path in wanted} == wanted
+
+
+def test_the_whole_process_group_killed_the_same_command_goes_on(project: Project) -> None:
+    wanted = project.read("results/submission.csv")
+    shutil.rmtree(project.folder / "work/train")
+    before = project.segments()
+    command = project.command("submission", "--config", "set=runtime.checkpoint_steps=1")
+    running = subprocess.Popen(
+        command, cwd=project.folder, env=clean({}), start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("train:"):  # it has taken a step
+            break
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert running.returncode == -signal.SIGKILL
+    project.run()
+    assert "train" in project.executed(before) and project.read("results/submission.csv") == wanted
+
+
+def test_a_second_run_in_the_same_folder_stops_with_one_line(project: Project) -> None:
+    import fcntl
+
+    with (project.folder / ".snakemake/run.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        before = project.segments()
+        printed = project.run("submission", "--forceall", ok=False)
+        assert "another run is at work in this folder; nothing was changed" in printed
+        assert project.executed(before) == set()
+        project.run("-n", "submission")  # looking on is fine
+
+
+def test_a_failed_job_ends_with_its_error_and_the_path_of_its_log(project: Project) -> None:
+    printed = project.run(
+        "submission", "--config", "set=methods.semi_supervised.network.name=tf_efficientnetv2_x", ok=False
+    )
+    assert "train: error: network.name: timm has no network 'tf_efficientnetv2_x'" in printed
+    assert "train: log: logs/train/semi_supervised/fold-0/round-0.txt" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_mistyped_key_stops_before_any_job(project: Project) -> None:
+    printed = project.run("submission", "--config", "set=folds.cuont=3", ok=False)
+    assert "folds.cuont: unknown key; did you mean folds.count?" in printed and "Traceback" not in printed
+
+
+def test_no_target_says_what_the_targets_are(project: Project) -> None:
+    printed = project.run("--configfile", "presets/smoke.yaml")
+    assert "snakemake --cores 4 TARGET" in printed and "results/submission.csv and its score" in printed
+
+
+def test_the_real_presets_dry_run_works_on_a_phantom_laid_out_in_its_place(project: Project) -> None:
+    place = project.folder / "data/rsna-2022-cervical-spine-fracture-detection"
+    if not place.exists():
+        place.symlink_to("phantom")
+    printed = project.run("-n", "submission", "--configfile", "presets/rsna.yaml")
+    assert "ingest                   128" in printed and "make_phantom" not in printed
+    place.unlink()
+
+
+def test_the_costs_of_every_result_are_in_its_record(project: Project) -> None:
+    for done in (project.folder / "work").glob("*/*/done.json"):
+        costs = json.loads(done.read_text())["costs"]
+        assert costs["seconds"] > 0 and costs["peak_mb"] > 0, done

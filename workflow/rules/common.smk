@@ -1,0 +1,99 @@
+# What the rules share. Only this file runs code while the workflow is read; everything it runs is in src/cspine/.
+import json
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(workflow.basedir) / "src"
+sys.path.insert(0, str(SOURCE))
+
+from snakemake.exceptions import WorkflowError
+
+from cspine.errors import CspineError
+from cspine.workflow import Plan
+
+try:
+    PLAN = Plan(workflow, config)
+except CspineError as error:
+    raise WorkflowError(str(error)) from None
+
+config = PLAN.config
+METHODS = sorted(config["methods"])
+SUBMITTED = config["submission"]["method"]
+SHARDS = range(config["data"]["shards"])
+COHORTS = ["train", "test"]
+
+
+wildcard_constraints:
+    method="|".join(METHODS),
+    fold=r"\d+",
+    round=r"\d+",
+    shard=r"\d+",
+    cohort="|".join(COHORTS),
+    view="|".join(config["views"]),
+
+
+def block_of(stage):
+    """params: the one config block of a rule, as canonical JSON."""
+    return lambda wildcards: PLAN.block_json(stage, **wildcards)
+
+
+def code_of(stage):
+    """params: the fingerprint of the code behind a rule, so that an edit in src/ is a reason to run."""
+    return lambda wildcards: PLAN.code(stage, **wildcards)
+
+
+def at(wildcards):
+    """params: the wildcards, kept with the result so that its config block can be found again."""
+    return ",".join(f"{name}={value}" for name, value in wildcards.items())
+
+
+def option(name):
+    """params: `--name path …` when the rule has an input of this name, else nothing."""
+    return lambda wildcards, input: " ".join([f"--{name}", *PLAN.listed(input.get(name))]) if input.get(name) else ""
+
+
+def shards(view, cohorts=COHORTS, suffix=".parquet"):
+    """The cache files of a view."""
+    return expand(f"results/cache/{view}/{{cohort}}/shard-{{shard}}{suffix}", cohort=cohorts, shard=SHARDS)
+
+
+def view_of(method):
+    """The form of the pixels a method reads."""
+    return config["methods"][method]["view"]
+
+
+def last_round(method):
+    """The round whose probabilities count."""
+    return config["methods"][method]["rounds"] - 1
+
+
+def folds_of(method, name, round=None):
+    """One file per fold that is run, of the last round unless another is named."""
+    number = last_round(method) if round is None else round
+    return expand(f"results/{method}/fold-{{fold}}/round-{number}/{name}", fold=config["folds"]["run"])
+
+
+def weights_file(wildcards):
+    """The local weights file of a method's network, when its config names one."""
+    name = PLAN.method(wildcards.method, int(wildcards.round))["network"]["weights"]
+    return [] if name in ("none", "hub") else name
+
+
+def pseudo_labels_before(wildcards):
+    """The pseudo-labels a round is taught: those of the round before; none for the teacher."""
+    number = int(wildcards.round)
+    before = f"results/{wildcards.method}/fold-{wildcards.fold}/round-{number - 1}/pseudo_labels.parquet"
+    return before if number > 0 else []
+
+
+onstart:
+    PLAN.lock()
+
+
+onsuccess:
+    PLAN.finish(log)
+
+
+onerror:
+    PLAN.explain(log)

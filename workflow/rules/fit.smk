@@ -1,0 +1,145 @@
+# One method on one fold is a river: training set -> model -> predictions -> pseudo-labels -> the next round.
+FOLD_ROUND = "{method}/fold-{fold}/round-{round}"
+
+
+rule build_training_set:
+    """What the model is taught, readable: study, slice, targets, source, weight, role."""
+    input:
+        labels=rules.label_slices.output.labels,
+        folds=rules.assign_folds.output.folds,
+        slices=rules.index.output.slices,
+        pseudo_labels=pseudo_labels_before,
+    output:
+        training_set=f"results/{FOLD_ROUND}/training_set.parquet",
+    log:
+        f"logs/build_training_set/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/build_training_set/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        pseudo_labels=option("pseudo_labels"),
+        config=block_of("build_training_set"),
+        code=code_of("build_training_set"),
+        at=at,
+    shell:
+        "python -m cspine build_training_set --labels {input.labels} --folds {input.folds} --slices {input.slices} "
+        "--training-set {output.training_set} {params.pseudo_labels} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule train:
+    """Train one round of one fold; killed at any moment it goes on from its last checkpoint."""
+    input:
+        training_set=rules.build_training_set.output.training_set,
+        shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
+        weights=weights_file,
+    output:
+        model=f"results/{FOLD_ROUND}/model.safetensors",
+        history=f"results/{FOLD_ROUND}/history.parquet",
+    log:
+        f"logs/train/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/train/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: PLAN.method(wildcards.method, int(wildcards.round))["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        gpu=1,
+    params:
+        weights=option("weights"),
+        config=block_of("train"),
+        code=code_of("train"),
+        at=at,
+    shell:
+        "python -m cspine train --training-set {input.training_set} --shards {input.shards} "
+        "--model {output.model} --history {output.history} {params.weights} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule predict:
+    """Probabilities of every readable slice of both cohorts."""
+    input:
+        model=rules.train.output.model,
+        slices=rules.index.output.slices,
+        shards=lambda wildcards: shards(view_of(wildcards.method)),
+    output:
+        predictions=f"results/{FOLD_ROUND}/predictions.parquet",
+    log:
+        f"logs/predict/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/predict/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: PLAN.method(wildcards.method, int(wildcards.round))["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        gpu=1,
+    params:
+        config=block_of("predict"),
+        code=code_of("predict"),
+        at=at,
+    shell:
+        "python -m cspine predict --model {input.model} --slices {input.slices} --shards {input.shards} "
+        "--predictions {output.predictions} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule pseudo_label:
+    """Slice labels for the fractured training studies without boxes, from this round's predictions."""
+    input:
+        predictions=rules.predict.output.predictions,
+        studies=rules.index.output.studies,
+        folds=rules.assign_folds.output.folds,
+    output:
+        pseudo_labels=f"results/{FOLD_ROUND}/pseudo_labels.parquet",
+        counts=f"results/{FOLD_ROUND}/pseudo_counts.parquet",
+    log:
+        f"logs/pseudo_label/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/pseudo_label/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        config=block_of("pseudo_label"),
+        code=code_of("pseudo_label"),
+        at=at,
+    shell:
+        "python -m cspine pseudo_label --predictions {input.predictions} --studies {input.studies} "
+        "--folds {input.folds} --pseudo-labels {output.pseudo_labels} --counts {output.counts} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule aggregate_studies:
+    """Slice -> vertebra -> patient, the way chosen on the fold's `select` studies."""
+    input:
+        predictions=rules.predict.output.predictions,
+        studies=rules.index.output.studies,
+        folds=rules.assign_folds.output.folds,
+    output:
+        study_probabilities=f"results/{FOLD_ROUND}/study_probabilities.parquet",
+        choice=f"results/{FOLD_ROUND}/aggregation.json",
+    log:
+        f"logs/aggregate_studies/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/aggregate_studies/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        config=block_of("aggregate_studies"),
+        code=code_of("aggregate_studies"),
+        at=at,
+    shell:
+        "python -m cspine aggregate_studies --predictions {input.predictions} --studies {input.studies} "
+        "--folds {input.folds} --study-probabilities {output.study_probabilities} --choice {output.choice} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
