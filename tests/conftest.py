@@ -26,7 +26,20 @@ def studies() -> pd.DataFrame:
         fractured, boxed = i < 30, i < 16
         vertebrae = [int(fractured and (i % 7 == v or (i % 5 == 0 and v == 6))) for v in range(7)]
         uid = "1.2.826.0.1.3680043." + str(int(hashlib.sha256(str(i).encode()).hexdigest()[:5], 16))
-        row = {UID: uid, "cohort": "train", "in_csv": True, "has_folder": True, "readable": True, "slices": 12}
-        row |= {"thickness": 1.0, "reversed": i % 10 == 0, "boxed": boxed, "segmented": i % 10 == 3, "reason": ""}
+        row = {
+            UID: uid,
+            "cohort": "train",
+            "in_csv": True,
+            "has_folder": True,
+            "readable": True,
+            "slices": 12,
+        }
+        row |= {
+            "thickness": 1.0,
+            "reversed": i % 10 == 0,
+            "boxed": boxed,
+            "segmented": i % 10 == 3,
+            "reason": "",
+        }
         rows.append(row | {"patient_overall": int(fractured), **dict(zip(VERTEBRAE, vertebrae, strict=True))})
     return pd.DataFrame(rows)

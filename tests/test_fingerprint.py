@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from cspine.signature import known_stages
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package that may be edited."""
     copy = tmp_path / "cspine"
     shutil.copytree(module.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -32,7 +32,9 @@ def forget() -> None:
 
 def prints() -> dict[str, str]:
     forget()
-    return {stage: fingerprint(stage, "slice_cnn" if stage in ("train", "predict") else None) for stage in known_stages()}
+    return {
+        stage: fingerprint(stage, "slice_cnn" if stage in ("train", "predict") else None) for stage in known_stages()
+    }
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
@@ -65,7 +67,9 @@ def test_an_edit_in_a_method_changes_only_the_stages_that_use_it(package: Path) 
 def test_adding_a_method_changes_no_key(package: Path) -> None:
     (package / "methods/another.py").write_text("ANSWER = 42\n")
     line = '    "another": "cspine.methods.another",\n'
-    assert changed(package, "methods/registry.py", lambda s: s.replace("FAMILIES = {\n", "FAMILIES = {\n" + line)) == set()
+    assert (
+        changed(package, "methods/registry.py", lambda s: s.replace("FAMILIES = {\n", "FAMILIES = {\n" + line)) == set()
+    )
 
 
 def test_modules_that_cannot_change_a_result_are_in_no_key(package: Path) -> None:
@@ -84,7 +88,13 @@ def test_every_left_out_module_exists_and_has_its_reason_beside_it() -> None:
 def test_the_runner_and_the_workflow_are_in_no_stage() -> None:
     for stage in known_stages():
         inside = closure(f"cspine.stages.{stage}")
-        assert not inside & {"cspine.cli", "cspine.running", "cspine.store", "cspine.workflow", "cspine.blocks"}, stage
+        assert not inside & {
+            "cspine.cli",
+            "cspine.running",
+            "cspine.store",
+            "cspine.workflow",
+            "cspine.blocks",
+        }, stage
 
 
 def test_table_stages_import_no_torch() -> None:

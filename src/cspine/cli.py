@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def call(place: str, *arguments: object) -> str:
 
 
 def _failed(arguments: list[str], message: str) -> int:
-    log = dict(zip(arguments, arguments[1:], strict=False)).get("--log")
+    log = dict(pairwise(arguments)).get("--log")
     if log:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         with Path(log).open("a", encoding="utf-8") as stream:

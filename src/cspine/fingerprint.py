@@ -17,6 +17,7 @@ from cspine.methods.registry import module_of
 PACKAGE = Path(__file__).parent
 CANNOT_CHANGE_A_RESULT = frozenset(
     {
+        "cspine.devices",  # where torch computes
         "cspine.errors",  # the exception's class
         "cspine.faults",  # where tests kill the process
         "cspine.methods.registry",  # names to module paths; the module named is in the closure itself
@@ -58,7 +59,10 @@ def module_digests(stage: str, family: str | None = None) -> dict[str, str]:
 
 def _path(module: str) -> Path | None:
     parts = module.split(".")[1:]
-    for path in (PACKAGE.joinpath(*parts).with_suffix(".py") if parts else None, PACKAGE.joinpath(*parts, "__init__.py")):
+    for path in (
+        PACKAGE.joinpath(*parts).with_suffix(".py") if parts else None,
+        PACKAGE.joinpath(*parts, "__init__.py"),
+    ):
         if path is not None and path.is_file():
             return path
     return None

@@ -28,9 +28,16 @@ RECORDED_FOR_TORCH = ("torch", "timm", "albumentations", "safetensors")
 
 
 def execute(
-    signature: Signature, request: store.Request, folder: Path, values: dict[str, list[str]], command: str, log: Path | None
+    signature: Signature,
+    request: store.Request,
+    folder: Path,
+    values: dict[str, list[str]],
+    command: str,
+    log: Path | None,
 ) -> dict[str, Any]:
     """Run the stage inside its locked folder and commit the result; returns what done.json holds."""
+    # libgomp's threads spin while they wait: on a machine with other work a training step took 25 times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with (
         (folder / "log.txt").open("a", encoding="utf-8") as kept,
         _rule_log(log) as shown,
@@ -44,6 +51,8 @@ def execute(
             function(**typed_arguments(signature, request, folder, values))
         except CspineError as error:
             print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
+            raise
+        except SystemExit:  # paused: saved, and said so
             raise
         except BaseException:
             traceback.print_exc(file=kept)
@@ -122,5 +131,7 @@ def _rule_log(log: Path | None) -> TextIO:
 
 def _versions() -> dict[str, str]:
     names = RECORDED_VERSIONS + (RECORDED_FOR_TORCH if "torch" in sys.modules else ())
-    found = {name: importlib.metadata.version(name) for name in names if name.split("-")[0] in sys.modules or "-" in name}
+    found = {
+        name: importlib.metadata.version(name) for name in names if name.split("-")[0] in sys.modules or "-" in name
+    }
     return {"python": platform.python_version(), "machine": platform.machine(), **found}

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 VARIABLE = "CSPINE_RUNTIME"
@@ -58,10 +59,9 @@ def orphaned() -> bool:
 def _start_time(pid: int) -> str:
     # field 22 of /proc/<pid>/stat (proc(5)); with it a recycled process id is not taken for the old process
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
-            return stream.read().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except FileNotFoundError:
-        if os.path.isdir("/proc/self"):
+        if Path("/proc/self").is_dir():
             return ""
     try:  # no /proc (macOS): only whether the process is there
         os.kill(pid, 0)

@@ -52,10 +52,13 @@ def signature_of(stage: str) -> Signature:
     if stage not in known_stages():
         raise CspineError(f"no stage {stage!r}; the stages are: {', '.join(known_stages())}")
     tree = ast.parse((STAGES / f"{stage}.py").read_text(encoding="utf-8"))
-    constants = {
+    constants: dict[str, str] = {
         node.targets[0].id: node.value.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
     }
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == stage:
@@ -81,5 +84,7 @@ def _parameter(stage: str, argument: ast.arg, default: ast.expr | None) -> Param
     if argument.arg == "config":
         kinds = ["config"]
     if len(kinds) != 1:
-        raise CspineError(f"stage {stage}: parameter {argument.arg} needs exactly one of {', '.join(KINDS)} as its type")
+        raise CspineError(
+            f"stage {stage}: parameter {argument.arg} needs exactly one of {', '.join(KINDS)} as its type"
+        )
     return Parameter(argument.arg, kinds[0], many="list" in words, optional=default is not None)

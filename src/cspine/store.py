@@ -1,7 +1,7 @@
 """A stage's result lives at an address computed from what it depends on.
 
-    key  = digest(stage, code fingerprint, config block, {input name: content digests}, what was observed of raw folders)
-    work/{stage}/{key}/     the result, done.json (written last), log.txt (append-only), scratch/ and segments/ while it runs
+    key  = digest(stage, code fingerprint, config block, {input name: content digests}, what raw folders hold)
+    work/{stage}/{key}/     the result, done.json (written last), log.txt, scratch/ with checkpoints while it runs
 
 Declared outputs are relative links into that folder, so they may be deleted at any time without losing anything.
 Standard library only: a lookup must not cost the import of pandas or torch.
@@ -186,12 +186,17 @@ def put_in_place(folder: Path, request: Request, done: dict[str, Any]) -> None:
             source = folder / output["file"]
             if name in request.copies:
                 shutil.copyfile(source, temporary)
-                os.replace(temporary, place)
-                receipt = {"stage": request.stage, "key": folder.name, "digest": output["digest"], **_stat(place)}
+                temporary.replace(place)
+                receipt = {
+                    "stage": request.stage,
+                    "key": folder.name,
+                    "digest": output["digest"],
+                    **_stat(place),
+                }
                 write_json(receipt_path(place), receipt)
             else:
                 temporary.symlink_to(os.path.relpath(source, place.parent))
-                os.replace(temporary, place)
+                temporary.replace(place)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -201,7 +206,7 @@ def write_json(path: Path, value: Any) -> None:
         json.dump(value, stream, indent=1, ensure_ascii=False)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

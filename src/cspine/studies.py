@@ -1,4 +1,4 @@
-"""The labels of a study and their order: patient_overall first, then C1..C7 (reference: the competition's train.csv)."""
+"""The labels of a study and their order, as in the competition's train.csv: patient_overall, then C1..C7."""
 
 from __future__ import annotations
 
