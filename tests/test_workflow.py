@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,7 +134,7 @@ def test_with_snakemakes_records_lost_one_changed_key_runs_its_stage_and_its_cha
     project.forget()
     before = project.segments()
     printed = project.run("submission", "--config", "set=methods.semi_supervised.pseudo_labels.run_slices=98")
-    assert "pseudo_label: 2 outputs is made again: config: run_slices 7 -> 98" in printed.replace("are made", "is made")
+    assert "pseudo_label: 2 outputs will be made again: config: run_slices 7 -> 98" in printed
     assert project.executed(before) == {"pseudo_label"} | RIVER
     # equal content stops there: no study has 98 slices, so 99 gives the same labels
     project.forget()
@@ -235,7 +236,7 @@ def test_the_real_presets_dry_run_works_on_a_phantom_laid_out_in_its_place(proje
     if not place.exists():
         place.symlink_to("phantom")
     printed = project.run("-n", "submission", "--configfile", "presets/rsna.yaml")
-    assert "ingest                   128" in printed and "make_phantom" not in printed
+    assert re.search(r"^ingest +128$", printed, re.MULTILINE) and "make_phantom" not in printed
     place.unlink()
 
 

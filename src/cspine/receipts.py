@@ -7,6 +7,7 @@ workflow's main process asks the store's records first and unlinks what does not
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ Block = Callable[..., dict[str, Any]]  # block(stage, **at) -> the present confi
 
 @dataclass(frozen=True)
 class Stale:
-    """An output that does not match the present any more, and why."""
+    """An output that does not match the present any more, and why ("" = only because what it is made from does not)."""
 
     path: Path
     stage: str
@@ -31,22 +32,24 @@ class Stale:
 
 
 def stale_outputs(results: Path, block: Block, root: Path) -> list[Stale]:
-    """Every output under ``results`` whose record differs from the present.
+    """Every output under ``results`` whose record differs from the present, and every output made from one.
+
+    Those made from one must go too: Snakemake does not make a missing intermediate file when what follows is there.
 
     Args:
         results: the folder of the declared outputs.
         block: gives the present config block of a stage at given wildcards; raises KeyError where it is gone.
         root: the present raw folder, for stages whose input is a folder; skipped where it is not mounted.
     """
-    reasons: dict[Path, str | None] = {}
-    found = []
-    for path, folder in _outputs(results):
-        if folder not in reasons:
-            reasons[folder] = _why_stale(folder, block, root)
+    outputs = dict(_outputs(results))
+    records = {folder: store.read_done(folder) for folder in set(outputs.values())}
+    reasons = {folder: _why_stale(record, block, root) for folder, record in records.items()}
+    found = {}
+    for path, folder in outputs.items():
         why = reasons[folder] or _altered(path)
         if why:
-            found.append(Stale(path, folder.parent.name, why))
-    return found
+            found[path] = Stale(path, folder.parent.name, why)
+    return list(_with_followers(found, outputs, records).values())
 
 
 def unlink(stale: list[Stale]) -> None:
@@ -57,12 +60,36 @@ def unlink(stale: list[Stale]) -> None:
 
 
 def summary(stale: list[Stale], dry: bool) -> list[str]:
-    """One line per stage and reason."""
-    groups: dict[tuple[str, str], int] = {}
-    for output in stale:
-        groups[output.stage, output.why] = groups.get((output.stage, output.why), 0) + 1
-    verb = "would be made again" if dry else "is made again"
-    return [f"{stage}: {count} output{'s' * (count > 1)} {verb}: {why}" for (stage, why), count in groups.items()]
+    """One line per stage and reason, and one for all that follows from them."""
+    verb = "would be" if dry else "will be"
+    reasons = Counter((output.stage, output.why) for output in stale if output.why)
+    lines = [f"{stage}: {_number(count)} {verb} made again: {why}" for (stage, why), count in reasons.items()]
+    followers = Counter(output.stage for output in stale if not output.why)
+    if followers:
+        lines.append(f"{_number(followers.total())} made from them {verb} looked up or made: {', '.join(followers)}")
+    return lines
+
+
+def _number(count: int) -> str:
+    return f"{count} output{'s' * (count > 1)}"
+
+
+def _with_followers(
+    found: dict[Path, Stale], outputs: dict[Path, Path], records: dict[Path, dict[str, Any] | None]
+) -> dict[Path, Stale]:
+    made_from = {
+        folder: {Path(r["path"]) for recorded in (record or {"inputs": {}})["inputs"].values() for r in recorded}
+        for folder, record in records.items()
+    }
+    while True:
+        more = {
+            path: Stale(path, folder.parent.name, "")
+            for path, folder in outputs.items()
+            if path not in found and made_from[folder] & found.keys()
+        }
+        if not more:
+            return found
+        found = {**found, **more}
 
 
 def _outputs(results: Path) -> Iterator[tuple[Path, Path]]:
@@ -84,8 +111,7 @@ def _altered(path: Path) -> str | None:
     return None
 
 
-def _why_stale(folder: Path, block: Block, root: Path) -> str | None:
-    done = store.read_done(folder)
+def _why_stale(done: dict[str, Any] | None, block: Block, root: Path) -> str | None:
     if done is None:
         return "its result is not in the store"
     stage = done["stage"]

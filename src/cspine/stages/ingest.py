@@ -213,7 +213,12 @@ def _check_workers_start() -> None:
 def _pool(workers: int) -> ProcessPoolExecutor:
     # spawn: a fork of a process with running threads (Arrow, OpenCV) may hang
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded)
+
+
+def _single_threaded() -> None:
+    # a function of this module: to pickle OpenCV's own, Python would search every module that is loaded
+    cv2.setNumThreads(1)
 
 
 def _row(study: Study, z: int, config: IngestConfig) -> dict[str, Any]:
