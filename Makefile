@@ -62,7 +62,7 @@ $(READY): pyproject.toml $(MOVED)
 	@test -f $(READY) && test -z "$(MOVED)" || $(PYTHON) -m venv --clear $(VENV)
 	@echo "environment: installing the pinned versions into $(VENV) (on Linux 3 GB to download, 6 GB on disk)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
-	@env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --no-python-downloads
+	@env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --no-python-downloads --compile-bytecode
 	@printf '%s\n' '$(CURDIR)' > $(READY)
 
 # `lowest-direct`: our own dependencies at the lower end of their ranges, what those need as new as they allow.
@@ -71,7 +71,7 @@ $(LOWEST)/.ready-for: pyproject.toml $(READY)
 	@$(BIN)/uv venv --quiet --clear --no-python-downloads --python 3.11 $(LOWEST)
 	@echo "environment: installing the oldest admitted versions into $(LOWEST)"
 	@$(BIN)/uv pip install --quiet --no-config --python $(LOWEST)/bin/python \
-		--resolution lowest-direct --editable . --group test 'torchvision<0.20'
+		--resolution lowest-direct --compile-bytecode --editable . --group test 'torchvision<0.20'
 	@printf '%s\n' '$(CURDIR)' > $@
 
 moved:
