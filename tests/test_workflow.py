@@ -10,10 +10,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from cspine.cache import SliceCache
+from cspine.phantom.dicom_files import read_hu
+from cspine.studies import UID, VERTEBRAE
+from cspine.windows import apply_window, resize_slice
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "presets", "envs", "src")
@@ -54,6 +61,9 @@ class Project:
     def executed(self, before: dict[str, int]) -> set[str]:
         """Stages that ran since ``before``: store misses, not store hits."""
         return {path.split("/")[0] for path, count in self.segments().items() if count > before.get(path, 0)}
+
+    def table(self, path: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / path)
 
     def read(self, path: str) -> bytes:
         return (self.folder / path).read_bytes()
@@ -99,27 +109,58 @@ def test_the_submission_has_exactly_the_samples_rows_in_its_order(project: Proje
     assert submission["fractured"].between(0, 1).all()
 
 
+def test_slice_order_and_reversed_studies_agree_with_the_phantoms_hidden_truth(project: Project) -> None:
+    truth = project.table("data/phantom_truth/slices.parquet").set_index(["cohort", UID, "slice_number"])
+    slices = project.table("results/index/slices.parquet").set_index(["cohort", UID, "slice_number"])
+    assert len(slices) == len(truth) and not slices.index.duplicated().any()
+    both = slices[["z_index"]].join(truth["z_index"].rename("hidden"))
+    assert (both["z_index"] == both["hidden"]).all()
+    made = project.table("data/phantom_truth/studies.parquet").set_index(UID)["reversed"].astype(bool)
+    read = project.table("results/index/studies.parquet").query("readable").set_index(UID)["reversed"]
+    assert made.any() and not made.all()
+    assert read.to_dict() == made[read.index].to_dict()
+
+
+def test_a_cached_slice_is_its_file_unturned(project: Project) -> None:
+    cache = SliceCache(sorted(project.folder.glob("results/cache/slice/train/shard-?.parquet")))
+    slices = project.table("results/index/slices.parquet").query("cohort == 'train'")
+    for row in slices.iloc[:: len(slices) // 7].itertuples():
+        file = project.folder / f"data/phantom/train_images/{row.StudyInstanceUID}/{row.slice_number}.dcm"
+        expected = resize_slice(apply_window(read_hu(file), 400, 2000), 48)
+        found = cache[str(row.StudyInstanceUID), int(row.z_index)]  # type: ignore[arg-type]
+        assert np.array_equal(found, expected)
+        assert not np.array_equal(found, expected[:, ::-1]) and not np.array_equal(found, expected[::-1])
+
+
+def test_a_boxed_slice_is_positive_for_whatever_the_truth_shows_broken_in_it(project: Project) -> None:
+    labels = project.table("results/labels/slices.parquet").set_index([UID, "slice_number"])
+    boxes = pd.read_csv(project.folder / "data/phantom/train_bounding_boxes.csv").set_index([UID, "slice_number"])
+    assert set(labels.index[labels["source"] == "box"]) == set(boxes.index) and len(boxes) > 0
+    truth = project.table("data/phantom_truth/slices.parquet").query("cohort == 'train'")
+    boxed = truth.set_index([UID, "slice_number"]).loc[boxes.index]
+    for vertebra in VERTEBRAE:
+        broken = boxed.index[boxed[f"fractured_{vertebra}"] == 1]
+        assert (labels.loc[broken, vertebra] == 1).all(), vertebra
+    assert (labels.loc[labels["source"] != "box", list(VERTEBRAE)] == 0).all(axis=None)
+
+
 def test_no_held_out_study_is_in_anything_its_fold_saw(project: Project) -> None:
-    folds = pd.read_parquet(project.folder / "results/folds.parquet")
-    heldout = set(folds.loc[(folds["fold"] == 0) & (folds["role"] == "heldout"), "StudyInstanceUID"])
+    folds = project.table("results/folds.parquet")
+    heldout = set(folds.loc[(folds["fold"] == 0) & (folds["role"] == "heldout"), UID])
     test = {path.name for path in (project.folder / "data/phantom/test_images").iterdir()}
     assert heldout and test
-    for number in (0, 1):
-        for name in ("training_set", "pseudo_labels"):
-            seen = (
-                pd.read_parquet(project.folder / FOLD / f"round-{number}" / f"{name}.parquet")
-                if (project.folder / FOLD / f"round-{number}" / f"{name}.parquet").exists()
-                else None
-            )
-            if seen is not None:
-                assert not set(seen["StudyInstanceUID"]) & (heldout | test), (number, name)
+    seen = [
+        *(project.folder / FOLD).glob("*/training_set.parquet"),
+        *(project.folder / FOLD).glob("*/pseudo_labels.parquet"),
+    ]
+    assert len(seen) == 3  # two rounds' training sets, one round's pseudo-labels
+    for path in seen:
+        assert not set(pd.read_parquet(path)[UID]) & (heldout | test), path
 
 
 def test_the_student_is_taught_more_studies_than_the_teacher(project: Project) -> None:
-    teacher, student = (
-        pd.read_parquet(project.folder / FOLD / f"round-{number}/training_set.parquet") for number in (0, 1)
-    )
-    taught = [set(t.loc[t["role"] == "train", "StudyInstanceUID"]) for t in (teacher, student)]
+    teacher, student = (project.table(f"{FOLD}/round-{number}/training_set.parquet") for number in (0, 1))
+    taught = [set(t.loc[t["role"] == "train", UID]) for t in (teacher, student)]
     assert taught[0] < taught[1]
     assert "pseudo" in set(student["source"]) and "pseudo" not in set(teacher["source"])
 
@@ -217,7 +258,9 @@ def test_a_failed_job_ends_with_its_error_and_the_path_of_its_log(project: Proje
         "submission", "--config", "set=methods.semi_supervised.network.name=tf_efficientnetv2_x", ok=False
     )
     assert "train: error: network.name: timm has no network 'tf_efficientnetv2_x'" in printed
-    assert "train: log: logs/train/semi_supervised/fold-0/round-0.txt" in printed
+    ending = printed[printed.index("Exiting because a job execution failed") :]
+    assert "train: error: network.name" in ending and "Mend it and run the same command again" in ending
+    assert "train: log: logs/train/semi_supervised/fold-0/round-0.txt" in ending
     assert "Traceback" not in printed
 
 
@@ -245,3 +288,15 @@ def test_the_costs_of_every_result_are_in_its_record(project: Project) -> None:
     for done in (project.folder / "work").glob("*/*/done.json"):
         costs = json.loads(done.read_text())["costs"]
         assert costs["seconds"] > 0 and costs["peak_mb"] > 0, done
+
+
+def test_the_picture_of_the_workflow_in_the_readme_has_the_edges_it_really_has(project: Project) -> None:
+    command = project.command("--rulegraph", "mermaid-js", "submission")
+    drawn = subprocess.run(
+        command, cwd=project.folder, env=clean({}), capture_output=True, text=True, check=True
+    ).stdout
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
+    real = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", drawn)}
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]
+    chains = [re.findall(r"\w+", line) for line in block.splitlines() if "-->" in line]
+    assert {edge for chain in chains for edge in pairwise(chain)} == real

@@ -20,6 +20,7 @@ from cspine.fingerprint import fingerprint
 from cspine.progress import say
 from cspine.signature import Signature, known_stages, signature_of
 
+FAILURES = "CSPINE_FAILURES"  # a file in which jobs leave their last words for the end of the run
 RUNNER_OPTIONS = {"config": "the stage's config block as JSON", "at": "", "log": "", "workers": ""}
 USAGE = """usage: python -m cspine <stage> --<parameter> <path> … --config '<json>' [--log FILE] [--workers N]
        python -m cspine <stage> --help
@@ -140,5 +141,9 @@ def _failed(arguments: list[str], message: str) -> int:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         with Path(log).open("a", encoding="utf-8") as stream:
             stream.write(message + "\n")
-    print(f"{arguments[0]}: {message}" + (f"\n{arguments[0]}: log: {log}" if log else ""), file=sys.stderr)
+    text = f"{arguments[0]}: {message}" + (f"\n{arguments[0]}: log: {log}" if log else "")
+    print(text, file=sys.stderr)
+    if FAILURES in os.environ:
+        with Path(os.environ[FAILURES]).open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
     return 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cspine import blocks, receipts, runtime, tracking
+from cspine.cli import FAILURES
 from cspine.config import Config, complete_config, read_yaml
 from cspine.fingerprint import fingerprint
 from cspine.hashing import canonical_json
@@ -81,19 +82,21 @@ class Plan:
 
     def explain(self, log: str) -> None:
         """After a run with errors. Called twice when a handler exits, hence the guard."""
-        if not self._told:
-            self._told = True
-            print(
-                "The run stopped at an error, told above with the path of its log. Mend it and run the same",
-                end=" ",
-            )
-            print("command again: what is finished stays, what was begun goes on.", flush=True)
+        if self._told:
+            return
+        self._told = True
+        failures = Path(os.environ[FAILURES])
+        words = failures.read_text(encoding="utf-8") if failures.exists() else "a job failed, see above\n"
+        failures.unlink(missing_ok=True)
+        rest = "Mend it and run the same command again: what is finished stays, what was begun goes on."
+        print(f"\n{words}{rest}\n", file=sys.stderr, flush=True)
 
     def _set_environment(self, base: Path) -> None:
         # Jobs inherit it. PATH: `.venv/bin/snakemake` must find its own python also where no venv was activated.
         environment = os.environ
         environment["PYTHONPATH"] = os.pathsep.join(_first(str(base / "src"), environment.get("PYTHONPATH", "")))
         environment["PATH"] = os.pathsep.join(_first(str(Path(sys.executable).parent), environment.get("PATH", "")))
+        environment.setdefault(FAILURES, str(Path(".snakemake", f"failures-{os.getpid()}.txt").absolute()))
         environment[runtime.VARIABLE] = json.dumps(self.config["runtime"])
         environment[tracking.VARIABLE] = json.dumps(self.config["tracking"])
 
