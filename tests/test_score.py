@@ -147,12 +147,16 @@ def test_an_oracle_is_better_than_the_constant(tmp_path: Path) -> None:
     assert "pooled (b): the model is better than the best constant; the interval excludes 0\n" in text
 
 
-def test_rows_with_too_few_studies_or_positives_are_not_measured(tmp_path: Path) -> None:
+def test_rows_with_too_few_studies_or_positives_are_marked(tmp_path: Path) -> None:
     scores, text = run_stage(tmp_path, truth=TRUTH.iloc[:12].assign(C3=0))
     test = scores[scores["cohort"] == "test"]
     assert not test["measurable"].any()
     block = text[text.index("test studies") :]
-    assert block.count("too few to measure") == 8 + 2
+    rows = [line for line in block.splitlines() if line.startswith(("AUC", "loss"))]
+    assert len(rows) == 2 + 8
+    assert all(line.endswith("  few") or "only one class" in line for line in rows)
+    assert any(line.startswith("AUC  C3 ") and "only one class" in line for line in rows)
+    assert block.count("too few to measure") == 2
     assert np.isnan(value_of(scores, "test", "C3"))
 
 

@@ -22,7 +22,7 @@ from cspine.studies import LABELS, UID
 from cspine.submission import mean_of_folds, training_prior
 
 SIZES = ("smoke", "demo", "study")
-LEAST_STUDIES, LEAST_OF_A_CLASS = 20, 5  #: below this a row says "too few to measure"
+LEAST_STUDIES, LEAST_OF_A_CLASS = 20, 5  #: below this a row is marked as too few to measure
 CHANCE = 0.5  #: the AUC of every constant
 
 

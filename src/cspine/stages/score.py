@@ -5,12 +5,21 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cspine.errors import CspineError
 from cspine.progress import say
 from cspine.pseudo import warning_of
-from cspine.scores import ScoreConfig, Scored, measure, score_heldout_studies, score_test_studies
+from cspine.scores import (
+    LEAST_OF_A_CLASS,
+    LEAST_STUDIES,
+    ScoreConfig,
+    Scored,
+    measure,
+    score_heldout_studies,
+    score_test_studies,
+)
 from cspine.stage import InPath, OutPath
 from cspine.studies import LABELS, UID
 from cspine.tables import read_table, write_table
@@ -77,6 +86,7 @@ def score_text(cohorts: list[Scored], measured: list[pd.DataFrame], flags: list[
         "loss: per-exam (a) = mean of the studies' weighted losses, pooled (b) = weighted mean of all rows;",
         "      lower is better; which of the two the competition uses is not settled",
         "best constant: the same 8 numbers for every study, fitted on the training labels",
+        f"few: {TOO_FEW}, fewer than {LEAST_STUDIES} studies or than {LEAST_OF_A_CLASS} of a class",
         *flags,
     ]
     for cohort, rows in zip(cohorts, measured, strict=True):
@@ -114,11 +124,13 @@ def _sentence(rows: pd.DataFrame) -> str:
 def _line(row: Any) -> str:
     name = FORMS[row.normalisation] if row.measure == "loss" else f"{row.label}"
     head = f"{row.measure if row.measure == 'loss' else 'AUC':<5}{name:<16}"
-    if row.measure == "auc" and not row.measurable:
-        return f"{head}{TOO_FEW:<25}{row.constant:<10.4f}{'':27}{row.positives:>8}"
+    if np.isnan(row.value):
+        return f"{head}{'only one class':<25}{row.constant:<10.4f}{'':27}{row.positives:>8}"
     model = f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
     difference = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
-    return f"{head}{model:<25}{row.constant:<10.4f}{difference:<27}{row.positives:>8}"
+    return (
+        f"{head}{model:<25}{row.constant:<10.4f}{difference:<27}{row.positives:>8}{'' if row.measurable else '  few'}"
+    )
 
 
 def _verdict(row: Any) -> str:
