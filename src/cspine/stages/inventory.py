@@ -56,7 +56,7 @@ class InventoryConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.subset <= 1:
-            raise CspineError(f"inventory.subset is {self.subset}; it must be above 0 and at most 1")
+            raise CspineError(f"data.subset is {self.subset}; it must be above 0 and at most 1")
 
 
 def inventory(
