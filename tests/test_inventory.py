@@ -270,7 +270,7 @@ def test_a_value_that_cannot_be_read_is_named_with_file_column_and_line(
 
 def test_a_subset_outside_0_to_1_is_refused() -> None:
     for subset in (0, -0.5, 1.5):
-        with pytest.raises(CspineError, match=r"inventory\.subset"):
+        with pytest.raises(CspineError, match=r"data\.subset"):
             InventoryConfig(subset=subset)
 
 
