@@ -222,6 +222,11 @@ def test_a_box_over_the_edge_is_cut_and_told() -> None:
     assert [f.code for f in found] == ["box-clipped"]
 
 
+def test_a_box_inside_the_image_keeps_its_fractions_and_is_not_told() -> None:
+    valid, found = check_boxes(boxes_of(("s1", 50.1, 30.3, 20.7, 9.9, 3)), slices_of("s1"), STUDIES)
+    assert valid.iloc[0].tolist() == ["s1", 50.1, 30.3, 20.7, 9.9, 3] and found == []
+
+
 def test_of_equal_boxes_one_is_kept() -> None:
     box = ("s1", 5, 6, 20, 30, 3)
     valid, found = check_boxes(boxes_of(box, box), slices_of("s1"), STUDIES)

@@ -136,6 +136,7 @@ def test_a_boxed_slice_is_positive_for_whatever_the_truth_shows_broken_in_it(pro
     labels = project.table("results/labels/slices.parquet").set_index([UID, "slice_number"])
     boxes = pd.read_csv(project.folder / "data/phantom/train_bounding_boxes.csv").set_index([UID, "slice_number"])
     assert set(labels.index[labels["source"] == "box"]) == set(boxes.index) and len(boxes) > 0
+    assert project.table("results/labels/findings.parquet").empty  # the phantom's boxes are all good
     truth = project.table("data/phantom_truth/slices.parquet").query("cohort == 'train'")
     boxed = truth.set_index([UID, "slice_number"]).loc[boxes.index]
     for vertebra in VERTEBRAE:

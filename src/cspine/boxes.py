@@ -89,13 +89,14 @@ def _in_slices(boxes: pd.DataFrame, slices: pd.DataFrame, found: list[Finding]) 
     boxes = _leave_out(boxes, boxes["rows"].isna(), "box-without-slice", found)
     boxes = _leave_out(boxes, (boxes["width"] <= 0) | (boxes["height"] <= 0), "box-without-area", found)
     left, top = boxes["x"].clip(lower=0), boxes["y"].clip(lower=0)
-    right = np.minimum(boxes["x"] + boxes["width"], boxes["columns"])
-    bottom = np.minimum(boxes["y"] + boxes["height"], boxes["rows"])
+    right, bottom = boxes["x"] + boxes["width"], boxes["y"] + boxes["height"]
+    cut = (left > boxes["x"]) | (top > boxes["y"]) | (right > boxes["columns"]) | (bottom > boxes["rows"])
+    right, bottom = np.minimum(right, boxes["columns"]), np.minimum(bottom, boxes["rows"])
     inside = pd.DataFrame({"x": left, "y": top, "width": right - left, "height": bottom - top})
     outside = (inside["width"] <= 0) | (inside["height"] <= 0)
-    cut = (inside != boxes[list(NUMBERS)]).any(axis=1) & ~outside
+    cut &= ~outside
     _tell(boxes[cut], "box-clipped", found)
-    boxes = boxes.assign(**{c: inside[c] for c in NUMBERS})
+    boxes = boxes.assign(**{c: inside[c].where(cut | outside, boxes[c]) for c in NUMBERS})
     boxes = _leave_out(boxes, outside, "box-outside-image", found)
     return boxes[list(COLUMNS)]
 

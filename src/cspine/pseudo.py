@@ -34,9 +34,13 @@ class PseudoConfig:
 
     def __post_init__(self) -> None:
         if self.without_positives not in ("drop", "keep"):
-            raise CspineError(f"pseudo_labels.without_positives: found {self.without_positives!r}, expected drop or keep")
+            raise CspineError(
+                f"pseudo_labels.without_positives: found {self.without_positives!r}, expected drop or keep"
+            )
         if not 0 < self.threshold <= 1 or not 0 < self.run_fraction <= 1:
-            raise CspineError("pseudo_labels.threshold and pseudo_labels.run_fraction: expected numbers above 0, at most 1")
+            raise CspineError(
+                "pseudo_labels.threshold and pseudo_labels.run_fraction: expected numbers above 0, at most 1"
+            )
         if self.run_slices < 1:
             raise CspineError(f"pseudo_labels.run_slices: found {self.run_slices}, expected 1 or more")
 

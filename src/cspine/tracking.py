@@ -42,7 +42,9 @@ class WeightsAndBiases:
         try:
             import wandb
 
-            options: Any = {"mode": mode, "project": project, "name": name, "config": config}
+            # neither the terminal, nor the machine, nor the repository: what is sent is the config and the figures
+            settings = wandb.Settings(console="off", x_disable_meta=True, x_disable_stats=True, disable_code=True)
+            options: Any = {"mode": mode, "project": project, "name": name, "config": config, "settings": settings}
             # the id is the key: a resumed training continues its curve
             self.run = wandb.init(id=name, resume="allow", **options)
         except Exception as error:
@@ -54,7 +56,7 @@ class WeightsAndBiases:
 
     def finish(self) -> None:
         """Close the run."""
-        self._guarded(lambda: self.run.finish(quiet=True))
+        self._guarded(lambda: self.run.finish())
 
     def _guarded(self, action: Any) -> None:
         if self.run is None:

@@ -1,0 +1,49 @@
+"""Weights & Biases behind one module: off by default, never more than a line when it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cspine import tracking
+from cspine.tracking import Silent, tracker
+
+
+def test_nothing_is_tracked_unless_the_config_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(tracking.VARIABLE, raising=False)
+    run = tracker("name", {})
+    assert isinstance(run, Silent)
+    run.log({"train_loss": 1.0}, step=0)
+    run.finish()
+
+
+def test_a_tracker_that_cannot_start_is_one_line_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def refuse(**_: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    monkeypatch.setenv(tracking.VARIABLE, json.dumps({"mode": "online", "project": "p"}))
+    run = tracker("name", {})
+    run.log({"train_loss": 1.0}, step=0)
+    run.finish()
+    assert capsys.readouterr().err == "tracking is off for this stage: no network\n"
+
+
+@pytest.mark.filterwarnings("default")  # the client's own
+def test_an_offline_run_keeps_config_and_figures_on_this_machine(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tracking.VARIABLE, json.dumps({"mode": "offline", "project": "p"}))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = tracker("slice_cnn-key", {"training": {"epochs": 1}})
+    run.log({"train_loss": 0.5}, step=0)
+    run.finish()
+    kept = list(workplace.glob("wandb/offline-run-*/run-slice_cnn-key.wandb"))
+    assert len(kept) == 1 and b"train_loss" in kept[0].read_bytes()
