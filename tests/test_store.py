@@ -15,6 +15,7 @@ from cspine import store
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
+from cspine.signature import known_stages, signature_of
 from cspine.tables import read_table, write_table
 
 CONFIG = {"count": 5, "select": 0.2, "seed": 7}
@@ -170,3 +171,11 @@ def test_a_wrong_call_is_one_line_without_traceback(
 def test_a_config_that_does_not_fit_names_the_field(folds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments({**CONFIG, "cuont": 3})) == 1
     assert "cuont" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", known_stages())
+def test_every_stage_explains_its_call(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([stage, "--help"]) == 0
+    printed = capsys.readouterr().out
+    for parameter in signature_of(stage).parameters:
+        assert (f"--{parameter.name}" in printed) == (parameter.kind != "Scratch"), parameter.name

@@ -91,7 +91,7 @@ def _in_slices(boxes: pd.DataFrame, slices: pd.DataFrame, found: list[Finding]) 
     left, top = boxes["x"].clip(lower=0), boxes["y"].clip(lower=0)
     right, bottom = boxes["x"] + boxes["width"], boxes["y"] + boxes["height"]
     cut = (left > boxes["x"]) | (top > boxes["y"]) | (right > boxes["columns"]) | (bottom > boxes["rows"])
-    right, bottom = np.minimum(right, boxes["columns"]), np.minimum(bottom, boxes["rows"])
+    right, bottom = right.clip(upper=boxes["columns"]), bottom.clip(upper=boxes["rows"])
     inside = pd.DataFrame({"x": left, "y": top, "width": right - left, "height": bottom - top})
     outside = (inside["width"] <= 0) | (inside["height"] <= 0)
     cut &= ~outside

@@ -24,11 +24,9 @@ class PseudoConfig:
     round: int = 1  # the round these labels teach; the predictions come from the one before
     threshold: float = 0.5  # ASSUME: a slice is positive from here on; the source names no threshold
     agree_with_study: bool = True  # a vertebra that train.csv calls whole is whole in every slice
-    at_least_one_run: bool = (
-        True  # a fractured vertebra without a positive slice gets a run around its most probable one
-    )
+    at_least_one_run: bool = True  # a fractured vertebra without a positive slice gets its most probable run
     run_fraction: float = 0.5  # the run's slices reach this share of the peak's probability
-    run_slices: int = 8  # and it is at most this long
+    run_slices: int = 7  # and it is at most this long
     without_positives: str = "drop"  # a study without any positive: "drop" it, or "keep" it as all-negative
     weight: float = 1.0  # of a pseudo-labelled slice in the loss
 

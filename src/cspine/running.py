@@ -21,9 +21,10 @@ from cspine import progress, store
 from cspine.costs import Meter
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
-from cspine.signature import Signature
+from cspine.signature import Signature, signature_of
 
 RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "opencv-python-headless")
+PATHS = ("Path", "Copy", "Folder")  # endings of the kinds of parameters that the command line gives
 RECORDED_FOR_TORCH = ("torch", "timm", "albumentations", "safetensors")
 
 
@@ -112,14 +113,14 @@ def typed_config(stage: str, block: dict[str, Any] | None) -> Any:
 
 
 def print_help(stage: str) -> int:
-    """The stage's docstring, its parameters and its config's fields."""
-    function = function_of(stage)
-    print(f"{stage}{inspect.signature(function)}\n\n{inspect.getdoc(function)}\n")
-    hints = get_type_hints(function)
-    if "config" in hints:
-        parser = ArgumentParser(prog=f"python -m cspine {stage}", add_help=False)
-        parser.add_class_arguments(hints["config"], "config")
-        parser.print_help()
+    """How to call the stage, its docstring, and its config's fields with their comments."""
+    signature, function = signature_of(stage), function_of(stage)
+    words = [f"--{p.name} {'PATH …' if p.many else 'PATH'}" for p in signature.parameters if p.kind.endswith(PATHS)]
+    print(f"python -m cspine {stage} {' '.join(words)} [--config JSON] [--log FILE] [--workers N]\n")
+    print(inspect.getdoc(function))
+    kind = get_type_hints(function).get("config")
+    if kind is not None:
+        print(f"\n--config takes these fields as JSON:\n\n{inspect.getsource(kind).split('\n    def ')[0]}")
     return 0
 
 
