@@ -25,9 +25,7 @@ SLICE_KEY = [UID, "slice_number"]
 class LabelConfig:
     """Which slices are labelled without a model, and what each kind counts."""
 
-    unfractured: int | str = (
-        "boxed"  # unfractured studies taught to the teacher: "boxed" (as many as boxed), "all", a number
-    )
+    unfractured: int | str = "boxed"  # studies taught to the teacher: "boxed" (as many as boxed ones), "all", a number
     seed: int = 0  # of the draw of these studies; drawing more keeps those already drawn
     weight_box: float = 1.0  # of a slice with a box
     weight_unboxed: float = 1.0  # of a slice without a box in a boxed study (assumed negative)

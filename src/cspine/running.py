@@ -120,7 +120,8 @@ def print_help(stage: str) -> int:
     print(inspect.getdoc(function))
     kind = get_type_hints(function).get("config")
     if kind is not None:
-        print(f"\n--config takes these fields as JSON:\n\n{inspect.getsource(kind).split('\n    def ')[0]}")
+        fields = inspect.getsource(kind).split("\n    def ")[0]
+        print(f"\n--config takes these fields as JSON:\n\n{fields}")
     return 0
 
 
