@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from cspine import tracking
 from cspine.tracking import Silent, tracker
@@ -23,8 +24,6 @@ def test_nothing_is_tracked_unless_the_config_says_so(monkeypatch: pytest.Monkey
 def test_a_tracker_that_cannot_start_is_one_line_and_no_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import wandb
-
     def refuse(**_: Any) -> None:
         raise OSError("no network")
 
@@ -45,5 +44,6 @@ def test_an_offline_run_keeps_config_and_figures_on_this_machine(
     run = tracker("slice_cnn-key", {"training": {"epochs": 1}})
     run.log({"train_loss": 0.5}, step=0)
     run.finish()
+    wandb.teardown()  # waits for the client's own process, which writes the file
     kept = list(workplace.glob("wandb/offline-run-*/run-slice_cnn-key.wandb"))
     assert len(kept) == 1 and b"train_loss" in kept[0].read_bytes()

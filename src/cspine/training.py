@@ -126,12 +126,8 @@ class _Saver:
         checkpoints: Checkpoints,
         settings: Runtime,
     ) -> None:
-        self.network, self.optimiser, self.checkpoints, self.settings = (
-            network,
-            optimiser,
-            checkpoints,
-            settings,
-        )
+        self.network, self.optimiser = network, optimiser
+        self.checkpoints, self.settings = checkpoints, settings
         self.last = time.monotonic()
 
     def save_when_due(self, at: Progress) -> None:
