@@ -30,10 +30,16 @@ rule targets:
 
 
 rule submission:
-    """The whole chain: results/submission.csv and its score."""
+    """The whole chain: results/submission.csv, and its score on the terminal."""
     input:
-        "results/submission.csv",
-        f"results/{SUBMITTED}/score.txt",
+        submission="results/submission.csv",
+        score=f"results/{SUBMITTED}/score.txt",
+    log:
+        "logs/submission.txt",
+    conda:
+        "envs/tables.yaml"
+    shell:
+        "(echo; cat {input.score}; echo; echo '{input.submission} is ready.') | tee {log}"
 
 
 rule cache:

@@ -168,8 +168,9 @@ def test_the_student_is_taught_more_studies_than_the_teacher(project: Project) -
 
 def test_the_same_command_again_runs_nothing(project: Project) -> None:
     before, bytes_before = project.segments(), project.read("results/submission.csv")
-    project.run()
+    printed = project.run()
     assert project.executed(before) == set() and project.read("results/submission.csv") == bytes_before
+    assert "1 of 1 steps" in printed and "best constant" in printed  # only the score is shown again
 
 
 def test_with_snakemakes_records_lost_one_changed_key_runs_its_stage_and_its_chain(project: Project) -> None:

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -43,7 +42,6 @@ class Plan:
         self._set_environment(base)
         self._lock: TextIO | None = None
         self._told = False
-        self._start = time.time()
         if workflow.is_main_process:
             runtime.announce_main_process()
             self._forget_stale_outputs()
@@ -74,15 +72,6 @@ class Plan:
         except BlockingIOError:
             print("another run is at work in this folder; nothing was changed", file=sys.stderr)
             sys.exit(3)
-
-    def finish(self, log: str) -> None:
-        """After a run without error: the scores it made or found again, and where the submission lies."""
-        for score in sorted(RESULTS.glob("*/score.txt")):
-            if score.lstat().st_mtime >= self._start:
-                print(f"\n{score.read_text(encoding='utf-8')}", file=sys.stderr)
-        submission = RESULTS / "submission.csv"
-        if submission.exists() and submission.stat().st_mtime >= self._start:
-            print(f"{submission} is ready.", file=sys.stderr)
 
     def explain(self, log: str) -> None:
         """After a run with errors. Called twice when a handler exits, hence the guard."""

@@ -91,9 +91,5 @@ onstart:
     PLAN.lock()
 
 
-onsuccess:
-    PLAN.finish(log)
-
-
 onerror:
     PLAN.explain(log)
