@@ -266,6 +266,12 @@ def test_a_failed_job_ends_with_its_error_and_the_path_of_its_log(project: Proje
     assert "Traceback" not in printed
 
 
+def test_a_weights_file_that_is_not_there_stops_before_any_job(project: Project) -> None:
+    setting = "set=methods.semi_supervised.network.weights=nowhere.pth"
+    printed = project.run("submission", "--config", setting, ok=False)
+    assert "methods.semi_supervised.network.weights: no file nowhere.pth; expected none, hub or the path" in printed
+
+
 def test_a_mistyped_key_stops_before_any_job(project: Project) -> None:
     printed = project.run("submission", "--config", "set=folds.cuont=3", ok=False)
     assert "folds.cuont: unknown key; did you mean folds.count?" in printed and "Traceback" not in printed

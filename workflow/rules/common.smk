@@ -77,7 +77,12 @@ def folds_of(method, name, round=None):
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
     name = PLAN.method(wildcards.method, int(wildcards.round))["network"]["weights"]
-    return [] if name in ("none", "hub") else name
+    if name in ("none", "hub"):
+        return []
+    if not Path(name).is_file():
+        key = f"methods.{wildcards.method}.network.weights"
+        raise WorkflowError(f"{key}: no file {name}; expected none, hub or the path of a weights file")
+    return name
 
 
 def pseudo_labels_before(wildcards):
