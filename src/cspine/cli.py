@@ -18,10 +18,11 @@ from cspine import store
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.progress import say
+from cspine.runtime import WORKERS
 from cspine.signature import Signature, known_stages, signature_of
 
 FAILURES = "CSPINE_FAILURES"  # a file in which jobs leave their last words for the end of the run
-RUNNER_OPTIONS = {"config": "the stage's config block as JSON", "at": "", "log": "", "workers": ""}
+RUNNER_OPTIONS = ("config", "at", "log", "workers")
 USAGE = """usage: python -m cspine <stage> --<parameter> <path> … --config '<json>' [--log FILE] [--workers N]
        python -m cspine <stage> --help
 stages: {stages}"""
@@ -55,7 +56,7 @@ def run_stage(stage: str, arguments: list[str]) -> int:
     values = split(signature, arguments)
     options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
     if "workers" in options:
-        os.environ["CSPINE_WORKERS"] = options["workers"]
+        os.environ[WORKERS] = options["workers"]
     request = request_of(signature, values, options)
     folder = store.WORK / stage / request.key()
     log = Path(options["log"]) if "log" in options else None

@@ -13,8 +13,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from cspine.errors import CspineError
+
 VARIABLE = "CSPINE_RUNTIME"
 MAIN_PROCESS = "CSPINE_MAIN_PROCESS"
+WORKERS = "CSPINE_WORKERS"
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,15 @@ def runtime() -> Runtime:
 
 
 def workers() -> int:
-    """Processes a stage may use; the runner sets it from the rule's threads."""
-    return max(1, int(os.environ.get("CSPINE_WORKERS", "1")))
+    """Processes a stage may use; the runner sets it from the rule's threads.
+
+    Raises:
+        CspineError: the variable holds no number of processes.
+    """
+    text = os.environ.get(WORKERS, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise CspineError(f"{WORKERS} is '{text}'; it must be a whole number of processes, 1 or more")
+    return int(text)
 
 
 def announce_main_process() -> None:

@@ -21,6 +21,7 @@ from cspine.errors import CspineError
 from cspine.findings import Finding, findings_table
 from cspine.progress import report
 from cspine.raw_folder import COHORTS, read_rows
+from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID
 from cspine.tables import write_table
@@ -104,12 +105,12 @@ def ingest(
     """
     jobs = list_jobs(inventory, root / COHORTS[config.cohort])
     small = sum(size for job in jobs for _, size in job.files) < SMALL_SHARD
-    workers = min(_workers(), 1 if small else len(jobs))
+    processes = min(workers(), 1 if small else len(jobs))
     done: list[dict[str, Any]] = []
     found: list[Finding] = []
 
     def rows() -> Iterator[dict[str, Any]]:
-        for study in read_all(jobs, config, workers):
+        for study in read_all(jobs, config, processes):
             done.append(study.study)
             found.extend(study.findings)
             report("ingest", len(done), len(jobs), unit="studies")
@@ -245,10 +246,3 @@ def _changed(path: Path, size: int) -> bool:
         return path.stat().st_size != size
     except OSError:
         return False  # the reader says why
-
-
-def _workers() -> int:
-    text = os.environ.get("CSPINE_WORKERS", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise CspineError(f"CSPINE_WORKERS is '{text}'; it must be a whole number of processes, 1 or more")
-    return int(text)

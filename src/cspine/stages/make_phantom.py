@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -12,6 +11,7 @@ from cspine.phantom.kaggle_layout import refuse_strangers, write_kaggle_tables, 
 from cspine.phantom.plans import PhantomConfig, StudyPlan, plan_studies
 from cspine.phantom.study_files import StudyRecord, make_study
 from cspine.progress import report
+from cspine.runtime import workers
 from cspine.stage import OutPath
 
 
@@ -44,13 +44,9 @@ def make_phantom(data: OutPath, truth: OutPath, manifest: OutPath, *, config: Ph
 
 def _made(plans: list[StudyPlan], config: PhantomConfig, data: OutPath) -> Iterator[StudyRecord]:
     """The records in the order of the plans, made by as many processes as the machine was told to use."""
-    count = min(_workers(), len(plans))
+    count = min(workers(), len(plans))
     if count == 1:
         yield from (make_study(plan, config, data) for plan in plans)
         return
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(make_study, plans, [config] * len(plans), [data] * len(plans))
-
-
-def _workers() -> int:
-    return max(1, int(os.environ.get("CSPINE_WORKERS", "1")))
