@@ -1,4 +1,4 @@
-"""The bones of the neck, each in its own frame, in mm.
+"""The vertebrae C1 to T2, each in its own frame, in mm; the other bones are in skull.py, throat.py and thorax.py.
 
 A vertebra's frame: origin at the middle of its body (C1: at the dens inside its ring), x to the patient's
 left, y to the back, z to the head. Sizes are typical adult values, rounded (C2-C7: as in morphometric studies
@@ -18,15 +18,21 @@ class Bone:
     """One bone in its own frame."""
 
     name: str
-    label: int  # value in the masks: 1-7 = C1-C7, 8 = T1, 0 = not in the masks
+    label: int  # value in the masks: 1-7 = C1-C7, 8 = T1, 9 = T2, 0 = not in the masks
     parts: tuple[Solid, ...]
-    holes: tuple[Solid, ...]
-    cortex: float = 1.3  # thickness of the dense shell, mm; ASSUME one value for all surfaces of a bone
+    holes: tuple[Solid, ...] = ()
+    cortex: float = 1.1  # thickness of the dense shell of arches and processes, mm
+    thin_until: float = -1e3  # in front of this y the shell is thinner: the body (ASSUME 0.7 of it)
+    densities: tuple[float, float] | None = None  # HU of shell and inside where they are not the patient's
+    joint: bool = True  # keeps a joint space to the bones drawn before; False: set into them
+    sclerotic: tuple[Solid, ...] = ()  # where worn bone has grown dense
+    channels: tuple[Solid, ...] = ()  # canals of blood vessels within the bone
+    air: tuple[Solid, ...] = ()  # cavities that hold air; each must be a hole, too
 
 
 @dataclass(frozen=True)
 class Size:
-    """What distinguishes the vertebrae that share one plan (C3-C7, T1), and where their fractures run."""
+    """What distinguishes the vertebrae that share one plan (C3-C7, T1, T2), and where their fractures run."""
 
     width: float  # of the body, left to right
     depth: float  # of the body, front to back
@@ -54,30 +60,30 @@ SIZES = {
     "C6": Size(21.0, 16.2, 12.2, 25.0, 14.5, 57.0, 3.3, 19.0, 8.0, True, 19.0),
     "C7": Size(24.5, 17.0, 13.5, 24.5, 14.5, 68.0, 1.6, 32.0, 11.0, False, 19.0),
     "T1": Size(28.5, 17.5, 15.5, 22.0, 14.5, 74.0, 0.0, 34.0, 17.0, False, 18.0),
+    "T2": Size(27.5, 18.5, 16.5, 19.5, 14.5, 66.0, 0.0, 34.0, 21.0, False, 17.0),
 }
 
 
-def bones() -> dict[str, Bone]:
-    """All bones by name, from the foot end upwards (the order in which they are given room)."""
-    labels = {"T1": 8, "C7": 7, "C6": 6, "C5": 5, "C4": 4, "C3": 3}
-    typical = [_typical(name, label) for name, label in labels.items()]
-    made = [_ribs(), *typical, _axis(), _atlas(), _occiput()]
+def vertebrae() -> dict[str, Bone]:
+    """All vertebrae by name, from the foot end upwards (the order in which they are given room)."""
+    labels = {"T2": 9, "T1": 8, "C7": 7, "C6": 6, "C5": 5, "C4": 4, "C3": 3}
+    made = [*(_typical(name, label) for name, label in labels.items()), _axis(), _atlas()]
     return {bone.name: bone for bone in made}
 
 
 def _typical(name: str, label: int) -> Bone:
-    """C3-C7 and T1: body, pedicles, pillars, transverse processes with foramina, laminae, spinous process."""
+    """C3-C7, T1 and T2: body, pedicles, pillars, transverse processes with foramina, laminae, spinous process."""
     size = SIZES[name]
     half, front = size.width / 2, size.depth / 2
     body = Block((0, 0, 0), (half, front, size.height / 2), 0.8 * front, waist=0.8)
     sides = [*_arch(size), *_transverse(size, carotid_tubercle=name == "C6")]
-    if name != "T1":  # the uncinate process: a lip on the upper edge of the body, beside the disc above
+    if name not in ("T1", "T2"):  # the uncinate process: a lip on the upper edge of the body, beside the disc above
         lip, top = half - 1.2, size.height / 2 + 1.0
         sides.append(Capsule((lip, -1.0, top), (lip - 0.8, front - 2.5, top + 0.6), 1.9, 2.1, 1.7))
     holes: list[Solid] = [_canal(size)]
     if size.foramen:
         holes += mirrored([_foramen(size)])
-    return Bone(name, label, (body, *mirrored(sides), *_spinous(size)), tuple(holes))
+    return Bone(name, label, (body, *mirrored(sides), *_spinous(size)), tuple(holes), thin_until=front)
 
 
 def _arch(size: Size) -> list[Solid]:
@@ -92,7 +98,7 @@ def _arch(size: Size) -> list[Solid]:
 
 
 def _transverse(size: Size, carotid_tubercle: bool = False) -> list[Solid]:
-    """Left transverse process: two bars around the foramen that meet beside it (C7, T1: one heavy bar)."""
+    """Left transverse process: two bars around the foramen that meet beside it (C7, T1, T2: one heavy bar)."""
     half, tip, mid = size.width / 2, size.span / 2, size.depth / 2 + 4.5
     if size.foramen < 2:
         return [
@@ -160,7 +166,7 @@ def _axis() -> Bone:
     ]
     hole = Capsule((17.5, 3.6, -25), (17.5, 3.6, 4.0), size.foramen, size.foramen)
     canal = Block((0, wall + size.canal_depth / 2, 0), (size.canal_width / 2, size.canal_depth / 2, 40), 8.2)
-    return Bone("C2", 2, (body, *dens, *mirrored(left), *spinous), (canal, *mirrored([hole])))
+    return Bone("C2", 2, (body, *dens, *mirrored(left), *spinous), (canal, *mirrored([hole])), thin_until=wall)
 
 
 def _atlas() -> Bone:
@@ -176,18 +182,3 @@ def _atlas() -> Bone:
     hole = Capsule((27.8, 2.4, -30), (27.8, 2.4, 30), 3.3, 3.3)
     tubercle = Capsule((0, -12.5, -0.5), (0, -14.0, -1.0), 2.6, 1.8, 1.4)
     return Bone("C1", 1, (*mirrored(left), tubercle), tuple(mirrored([hole])))
-
-
-def _occiput() -> Bone:
-    """The base of the skull, in the atlas' frame: condyles, and a shell around the foramen magnum."""
-    shell = Ellipsoid((0, -2.0, 66.0), (66.0, 84.0, 54.0))
-    condyles = mirrored([Capsule((16.5, -5.5, 14.0), (20.5, 4.5, 14.0), 5.0, 5.0)])
-    inside = Ellipsoid((0, -2.0, 67.5), (60.5, 78.5, 50.0))
-    foramen_magnum = Block((0, 10.0, 15.0), (15.0, 18.0, 30.0), 14.0)
-    return Bone("occiput", 0, (shell, *condyles), (inside, foramen_magnum), cortex=1.6)
-
-
-def _ribs() -> Bone:
-    """The first pair of ribs, in the frame of T1."""
-    course: list[Point] = [(19.0, 5.0, -3.0), (36.0, 11.0, -4.0), (52.0, 2.0, -10.0), (58.0, -16.0, -18.0)]
-    return Bone("ribs", 0, tuple(mirrored(chain(course, [3.4, 3.6, 4.0, 4.0]))), ())

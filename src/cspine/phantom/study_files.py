@@ -11,7 +11,8 @@ from cspine.phantom.nifti import encode_mask
 from cspine.phantom.patients import Patient
 from cspine.phantom.plans import PhantomConfig, StudyPlan
 from cspine.phantom.rendering import render_study
-from cspine.phantom.truth import SliceTruth, published_boxes, slice_truths
+from cspine.phantom.segmentations import drawn_mask
+from cspine.phantom.truth import SliceTruth, published_boxes, slice_numbers, slice_truths
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class StudyRecord:
     spacing: float
     step: float
     sites: dict[str, tuple[str, ...]]
+    distractors: tuple[str, ...]  # what looks like a fracture and is none
     truths: list[SliceTruth]  # by file number
     boxes: list[SliceTruth]  # the slices whose box is published
     files: list[FileRecord]
@@ -43,19 +45,27 @@ def make_study(plan: StudyPlan, config: PhantomConfig, data: Path) -> StudyRecor
     truths = slice_truths(plan, rendered, config)
     writer = SliceWriter(plan, rendered.grid)
     folder = f"{plan.cohort}_images/{plan.uid}"
-    files = [
-        write_bytes(
-            data,
-            f"{folder}/{t.slice_number}.dcm",
-            writer.encode(rendered.hu[t.z_index], t.slice_number, t.position),
-        )
-        for t in truths
-    ]
-    if plan.segmented:
-        files.append(write_bytes(data, f"segmentations/{plan.uid}.nii", encode_mask(rendered.labels, rendered.grid)))
-    boxes = published_boxes(plan, truths)
+    for number in set(slice_numbers(plan)) - {t.slice_number for t in truths}:
+        (data / folder / f"{number}.dcm").unlink(missing_ok=True)  # left by another version of this program
+    files = []
+    for t in truths:
+        content = writer.encode(rendered.hu[t.plane], t.slice_number, t.position, t.margin)
+        files.append(write_bytes(data, f"{folder}/{t.slice_number}.dcm", content))
     grid = rendered.grid
-    return StudyRecord(plan, rendered.patient, grid.spacing, grid.step, rendered.sites, truths, boxes, files)
+    if plan.segmented:
+        mask = encode_mask(drawn_mask(plan, rendered, config), grid)
+        files.append(write_bytes(data, f"segmentations/{plan.uid}.nii", mask))
+    return StudyRecord(
+        plan=plan,
+        patient=rendered.patient,
+        spacing=grid.spacing,
+        step=grid.step,
+        sites=rendered.sites,
+        distractors=getattr(rendered, "distractors", ()),
+        truths=truths,
+        boxes=published_boxes(plan, truths, config),
+        files=files,
+    )
 
 
 def write_bytes(data: Path, path: str, content: bytes) -> FileRecord:
