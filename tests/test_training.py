@@ -2,216 +2,251 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cspine import runtime
-from cspine.checkpoint import KEPT, Checkpoints, read_model, save_model
-from cspine.devices import device_of
+from cspine import batching, runtime
+from cspine.checkpoint import KEPT
 from cspine.errors import CspineError
-from cspine.examples import Examples
-from cspine.methods import slice_cnn
-from cspine.methods.slice_cnn import NetworkConfig
-from cspine.tracking import Silent
-from cspine.training import TrainingConfig, fit
+from cspine.evaluation import best_epoch
+from cspine.losses import FractureLoss
+from cspine.mixup import blend_of
+from cspine.optimisation import Optimisation, teach
+from cspine.precision import Precision
+from cspine.training_config import TrainingConfig
+from training_makers import Noise, config_of, equal, network, run, trained
 
-CONFIG = TrainingConfig(epochs=2, batch_size=4, learning_rate=1e-2, patient_term=False, threads=1)
-LOSS = partial(slice_cnn.loss, patient_term=False)
-
-
-class Noise(Examples):
-    """Examples drawn from (epoch, i); dies once at the item ``dies_at`` is asked for the n-th time."""
-
-    def __init__(self, count: int, dies_at: int | None = None) -> None:
-        self.count, self.left = count, dies_at
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-        generator = torch.Generator().manual_seed(1000 * item[0] + item[1])
-        target = (torch.rand(7, generator=generator) < 0.3).float()
-        return torch.rand(6, generator=generator) + target[:6], target, torch.tensor(1.0)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 7))
-
-
-def trained(folder: Path, data: Noise, seed: int = 3, config: TrainingConfig = CONFIG) -> dict[str, Tensor]:
-    model = network()
-    fit(model, LOSS, data, Noise(6), config, seed, Checkpoints(folder), Silent())
-    return model.state_dict()
+PLAIN = config_of()
+FULL = config_of(
+    epochs=3,
+    batch_size=5,
+    accumulate=2,
+    optimizer="adamw",
+    weight_decay=0.05,
+    schedule="cosine",
+    warmup_steps=3,
+    ema=0.9,
+    mixup=0.4,
+    sampling="balanced",
+    presence_weight=0.5,
+    any_fracture_weight=0.5,
+    keep="best",
+    clip_gradient=1.0,
+)
+WAYS = {
+    "plain": PLAIN,
+    "cosine, ema, balanced, mixup, auxiliary outputs, best kept": FULL,
+    "fixed steps, focal, patience": config_of(
+        epochs=4, epoch_steps=4, loss="focal", optimizer="sgd", schedule="poly", patience=2, keep="best"
+    ),
+    "half precision with a scaled loss": config_of(precision="fp16", ema=0.99),
+}
 
 
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(one[k], other[k]) for k in one)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TrainingConfig], dict[str, Tensor]]:
+    """The weights of trainings that nothing interrupts; each is done once."""
+    return cache(lambda config: trained(tmp_path_factory.mktemp("whole"), Noise(22), config))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runtime.VARIABLE, '{"checkpoint_steps": 2, "device": "cpu"}')
 
 
 @pytest.mark.parametrize("dies_at", [1, 9, 13, 21, 26, 30, 43])
-def test_a_training_cut_off_anywhere_ends_in_the_same_weights(often: None, tmp_path: Path, dies_at: int) -> None:
-    whole = trained(tmp_path / "whole", Noise(22))
+@pytest.mark.parametrize("config", WAYS.values(), ids=list(WAYS))
+def test_a_training_cut_off_anywhere_ends_in_the_same_weights(
+    tmp_path: Path, whole: Callable[[TrainingConfig], dict[str, Tensor]], config: TrainingConfig, dies_at: int
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", Noise(22, dies_at))
-    assert equal(trained(tmp_path / "cut", Noise(22)), whole)
+        trained(tmp_path, Noise(22, dies_at), config)
+    assert equal(trained(tmp_path, Noise(22), config), whole(config))
 
 
-def test_a_resumed_training_repeats_at_most_one_checkpoint_interval(often: None, tmp_path: Path) -> None:
+def test_the_figures_of_a_cut_off_training_are_those_of_a_whole_one(tmp_path: Path) -> None:
+    outputs = len(FractureLoss(FULL).outputs)
+    whole = run(network(outputs), tmp_path / "whole", Noise(22), FULL)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, Noise(22, dies_at=13))  # within the fourth step of four slices
-    again = Noise(22, dies_at=10**6)
-    trained(tmp_path, again)
-    taught = 10**6 - (again.left or 0)
-    assert taught == 2 * 22 - 2 * CONFIG.batch_size  # all but the first two steps
+        run(network(outputs), tmp_path / "cut", Noise(22, dies_at=41), FULL)
+    again = run(network(outputs), tmp_path / "cut", Noise(22), FULL)
+    assert repr(again.history) == repr(whole.history)
 
 
-def test_a_torn_checkpoint_falls_back_to_the_one_before(often: None, tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole", Noise(22))
+def test_a_resumed_training_repeats_at_most_one_checkpoint_interval(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", Noise(22, dies_at=30))
+        trained(tmp_path, Noise(22, dies_at=13), PLAIN)  # within the fourth step of four slices
+    again = Noise(22)
+    trained(tmp_path, again, PLAIN)
+    assert len(again.asked) == 2 * 22 - 2 * 4  # all but the first two steps
+
+
+def test_the_best_weights_survive_a_kill_in_a_later_epoch(tmp_path: Path) -> None:
+    config = config_of(epochs=7, keep="best", learning_rate=0.1)
+    model = network()
+    whole = run(model, tmp_path / "whole", Noise(22), config)
+    assert best_epoch(whole.history) == 4
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", Noise(22, dies_at=22 * 6 + 5), config)
+    assert equal(trained(tmp_path / "cut", Noise(22), config), model.state_dict())
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", Noise(22), PLAIN)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", Noise(22, dies_at=30), PLAIN)
     newest = sorted((tmp_path / "cut").glob("*.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:100])
-    assert equal(trained(tmp_path / "cut", Noise(22)), whole)
+    assert equal(trained(tmp_path / "cut", Noise(22), PLAIN), whole)
 
 
-def test_only_the_last_checkpoints_are_kept(often: None, tmp_path: Path) -> None:
-    trained(tmp_path, Noise(22))
-    assert len(list(tmp_path.iterdir())) == KEPT
+def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
+    trained(tmp_path, Noise(22), FULL)
+    assert len(list(tmp_path.glob("*.pt"))) == KEPT
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pt", ".json"}
 
 
 def test_checkpoint_intervals_change_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for steps in ("0", "1"):
         monkeypatch.setenv(runtime.VARIABLE, f'{{"checkpoint_steps": {steps}, "device": "cpu"}}')
-        results.append(trained(tmp_path / steps, Noise(22)))
+        results.append(trained(tmp_path / steps, Noise(22), FULL))
     assert equal(*results)
 
 
-def test_another_seed_gives_other_weights(often: None, tmp_path: Path) -> None:
-    assert not equal(trained(tmp_path / "a", Noise(22)), trained(tmp_path / "b", Noise(22), seed=4))
+@pytest.mark.slow  # each of two processes imports torch anew
+def test_processes_that_load_change_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = trained(tmp_path / "whole", Noise(22), FULL)
+    monkeypatch.setenv(runtime.VARIABLE, '{"loader_workers": 1, "device": "cpu"}')
+    assert equal(trained(tmp_path / "workers", Noise(22), FULL), whole)
 
 
-def test_a_last_batch_of_one_slice_is_left_out(often: None, tmp_path: Path) -> None:
-    trained(tmp_path, Noise(21))  # 5 steps of 4, one slice over: batch normalisation would raise
+def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
+    assert not equal(trained(tmp_path / "a", Noise(22), PLAIN), trained(tmp_path / "b", Noise(22), PLAIN, seed=4))
 
 
-def test_the_history_has_a_row_per_epoch_with_accuracy_beside_all_negative(often: None, tmp_path: Path) -> None:
-    rows = fit(network(), LOSS, Noise(22), Noise(6), CONFIG, 3, Checkpoints(tmp_path), Silent())
-    assert [row["epoch"] for row in rows] == [0, 1]
+def test_the_history_has_a_row_per_epoch_with_accuracy_beside_all_negative(tmp_path: Path) -> None:
+    rows = run(network(), tmp_path, Noise(22), PLAIN).history
+    assert [(row["epoch"], row["steps"], row["learning_rate"]) for row in rows] == [(0, 6, 0.01), (1, 12, 0.01)]
     assert {"train_loss", "select_loss", "select_accuracy", "select_accuracy_all_negative"} <= set(rows[0])
 
 
-def test_a_job_whose_workflow_died_saves_and_stops(
-    often: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_select_loss_is_that_of_all_slices_at_once(tmp_path: Path) -> None:
+    model = network()
+    row = run(model, tmp_path, Noise(22), PLAIN, select=6).history[-1]  # batches of four and two
+    pixels, target, weight = (torch.stack(column) for column in zip(*[Noise(6)[0, i] for i in range(6)], strict=True))
+    with torch.inference_mode():
+        expected = FractureLoss(PLAIN)(model.eval()(pixels), target, weight)
+    assert math.isclose(row["select_loss"], float(expected), rel_tol=1e-6)
+
+
+def gradient(parts: int, config: Any) -> dict[str, Tensor]:
+    """The gradient of one step without what is drawn, in so many parts."""
+    torch.manual_seed(0)
+    loss = FractureLoss(config)
+    model = nn.Linear(6, len(loss.outputs))
+    batch = [torch.stack(column) for column in zip(*[Noise(11)[0, i] for i in range(11)], strict=True)]
+    batch[2] = torch.linspace(0, 2, 11)  # weights far from equal
+    exact = Precision("fp32", "cpu")
+    blend = blend_of(11, config.mixup, torch.device("cpu"), 1)
+    rows = batching.Batch(11, parts).rows(11)
+    assert len(rows) == parts and len({r.stop - r.start for r in rows}) == (1 if parts == 1 else 2)
+    teach(Optimisation(model, config, exact, 10), loss, batch, rows, exact, blend)
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patient_term": True},
+        {"loss": "focal", "presence_weight": 0.3, "any_fracture_weight": 0.7, "mixup": 0.5},
+    ],
+)
+def test_unequal_parts_give_the_gradient_of_the_whole_weighted_batch(parts: int, changes: dict[str, Any]) -> None:
+    config = config_of(**changes)
+    whole, added = gradient(1, config), gradient(parts, config)
+    assert all(torch.allclose(whole[name], added[name], rtol=1e-4, atol=1e-7) for name in whole)
+
+
+def test_training_stops_when_the_select_loss_has_not_fallen_for_patience_epochs(tmp_path: Path) -> None:
+    config = config_of(epochs=40, patience=2, learning_rate=0.1)
+    history = run(network(), tmp_path, Noise(22), config).history
+    assert len(history) < 40 and len(history) == best_epoch(history) + 1 + 2
+
+
+def test_the_best_epochs_weights_become_the_model(tmp_path: Path) -> None:
+    config = config_of(epochs=6, learning_rate=0.1, keep="best")
+    model = network()
+    history = run(model, tmp_path / "best", Noise(22), config).history
+    best = best_epoch(history)
+    assert best < 5
+    same = config_of(epochs=best + 1, learning_rate=0.1)
+    assert equal(model.state_dict(), trained(tmp_path / "same", Noise(22), same))
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"keep": "best"}])
+def test_choosing_by_select_without_select_slices_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(CspineError, match=r"no slice has that role; expected patience: 0 and keep: last"):
+        run(network(), tmp_path, Noise(22), config_of(**changes), select=0)
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_says_what_to_change(tmp_path: Path) -> None:
+    model = network()
+    model[0].weight.data.fill_(float("inf"))  # type: ignore[index]
+    with pytest.raises(CspineError, match=r"the loss is nan in step 1 of epoch 1; .* lower training.learning_rate"):
+        run(model, tmp_path, Noise(22), PLAIN)
+
+
+def test_memory_that_runs_out_is_answered_with_the_keys_to_change(tmp_path: Path) -> None:
+    class Full(nn.Linear):
+        def forward(self, _: Tensor) -> Tensor:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(
+        CspineError, match=r"with 2 slices at once \(a batch of 4 in 2 parts\); raise training.accumulate"
+    ):
+        run(Full(6, 7), tmp_path, Noise(22), config_of(accumulate=2))
+
+
+def test_the_averaged_weights_are_the_ones_that_are_judged_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The decay rises to its value as 1 - (1 + step) ** (-2 / 3), timm's warm-up."""
+    seen: list[Tensor] = []
+    model = network()
+    step = torch.optim.Adam.step
+
+    def watched(self: torch.optim.Adam, *args: Any, **options: Any) -> Any:
+        step(self, *args, **options)
+        seen.append(model.state_dict()["0.weight"].clone())
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    run(model, tmp_path, Noise(22), config_of(epochs=1, ema=0.999))
+    average = seen[0]
+    for number, weights in enumerate(seen[1:], start=1):
+        decay = min(0.999, 1 - (1 + number) ** (-2 / 3))
+        average = decay * average + (1 - decay) * weights
+    assert len(seen) == 6 and torch.allclose(model.state_dict()["0.weight"], average, atol=1e-6)
+    assert not torch.allclose(model.state_dict()["0.weight"], seen[-1], atol=1e-4)
+
+
+def test_a_job_whose_workflow_died_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.announce_main_process()
     assert not runtime.orphaned()
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     host = os.environ[runtime.MAIN_PROCESS].split()[0]
     monkeypatch.setenv(runtime.MAIN_PROCESS, f"{host} {gone.stdout.strip()} 12345")
     with pytest.raises(SystemExit) as caught:
-        trained(tmp_path, Noise(22))
-    assert caught.value.code == 75 and len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_device_that_cannot_compute_is_named() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    assert device_of("auto") == torch.device("cpu")
-    with pytest.raises(CspineError, match=r"runtime.device: cuda:7: torch cannot compute there"):
-        device_of("cuda:7")
-
-
-def test_the_loss_is_the_metrics_weighted_mean() -> None:
-    logits, target = (
-        torch.tensor([[0.0] * 7, [2.0] + [0.0] * 6]),
-        torch.tensor([[0.0] * 7, [1.0] + [0.0] * 6]),
-    )
-    losses = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    expected = (losses.sum() + losses[1, 0]) / (14 + 1)  # a fractured vertebra counts twice
-    assert torch.isclose(LOSS(logits, target, torch.ones(2)), expected)
-    weighted = LOSS(logits, target, torch.tensor([1.0, 0.0]))
-    assert torch.isclose(weighted, losses[0].mean())
-
-
-def test_the_patient_term_is_the_loss_of_the_noisy_or() -> None:
-    logits, target = torch.randn(5, 7, generator=torch.Generator().manual_seed(1)), torch.zeros(5, 7)
-    target[2, 3] = 1
-    p = torch.sigmoid(logits)
-    patient = 1 - (1 - p).prod(1)
-    truth = target.amax(1)
-    losses = nn.functional.binary_cross_entropy(p, target, reduction="none")
-    weights = 1 + target
-    patient_losses = nn.functional.binary_cross_entropy(patient, truth, reduction="none")
-    patient_weights = 7 + 7 * truth
-    expected = ((weights * losses).sum() + (patient_weights * patient_losses).sum()) / (
-        weights.sum() + patient_weights.sum()
-    )
-    assert torch.isclose(slice_cnn.loss(logits, target, torch.ones(5), patient_term=True), expected, atol=1e-5)
-
-
-SMALL = NetworkConfig(name="test_efficientnet", weights="none", trainable="all", dropout=0.2)
-
-
-def test_a_model_is_rebuilt_from_its_file_alone(tmp_path: Path) -> None:
-    model = slice_cnn.build(SMALL).eval()
-    save_model(model, tmp_path / "m.safetensors", {"family": "slice_cnn", "network": slice_cnn.describe(SMALL)})
-    slices = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    assert torch.equal(slice_cnn.load(tmp_path / "m.safetensors").eval()(slices), model(slices))
-
-
-def test_equal_models_are_equal_bytes(tmp_path: Path) -> None:
-    model = slice_cnn.build(SMALL)
-    for name in "ab":
-        save_model(
-            model,
-            tmp_path / name,
-            {"network": slice_cnn.describe(SMALL), "family": "slice_cnn", "view": "slice"},
-        )
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert set(read_model(tmp_path / "a")[1]) == {"network", "family", "view"}
-
-
-def test_a_local_weights_file_is_loaded_and_only_the_head_is_new(tmp_path: Path) -> None:
-    import timm
-    from safetensors.torch import save_file
-
-    source = timm.create_model("test_efficientnet", num_classes=1000)
-    save_file(source.state_dict(), tmp_path / "weights.safetensors")
-    config = NetworkConfig("test_efficientnet", str(tmp_path / "weights.safetensors"), "head", 0.2)
-    model = slice_cnn.build(config, tmp_path / "weights.safetensors")
-    body = {k: v for k, v in model.encoder.state_dict().items() if not k.startswith("classifier")}
-    assert all(torch.equal(v, source.state_dict()[k]) for k, v in body.items())
-    taught = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert taught == {"encoder.classifier.weight", "encoder.classifier.bias"}
-
-
-def test_an_unknown_network_is_answered_with_near_names() -> None:
-    with pytest.raises(CspineError, match=r"no network 'tf_efficientnetv2_x'; near it: .*tf_efficientnetv2_xl"):
-        slice_cnn.build(NetworkConfig("tf_efficientnetv2_x", "none", "all", 0.0))
-
-
-def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"no weights")
-    with pytest.raises(CspineError, match=r"network.weights: .*w.safetensors' cannot be loaded into test_efficientnet"):
-        slice_cnn.build(
-            NetworkConfig("test_efficientnet", str(tmp_path / "w.safetensors"), "all", 0.0),
-            tmp_path / "w.safetensors",
-        )
+        trained(tmp_path, Noise(22), PLAIN)
+    assert caught.value.code == 75 and len(list(tmp_path.glob("*.pt"))) == 1

@@ -1,13 +1,20 @@
-"""The six augmentations of the source (S3), drawn per sample from its own seed.
+"""The six augmentations of the source (S3), drawn per sample from its own seed; one slice or a stack of slices.
 
 The only module that knows albumentations: 2.0.8 is its last release under MIT and is not maintained any more, so it is
-wrapped here to stay replaceable.
+wrapped here to stay replaceable. Three of its ways are mended here:
+
+- one seed for a pipeline is handed to each of its steps, whose first draws are then equal: with p = 0.3 for six
+  augmentations it made all six or none. Each step gets a seed of its own;
+- RGBShift knows three channels only, and no slice of a stack has a colour: a stack becomes lighter or darker as one;
+- CLAHE knows one or three channels only, of three mixes them (it works on the lightness of the colour): each slice of a
+  stack is equalised by itself, with the same clip limit.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news at import otherwise
 
@@ -15,6 +22,8 @@ import albumentations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from cspine.hashing import seed_of
 
 cv2.setNumThreads(0)  # OpenCV's own threads fight torch's and gain nothing on slices this small
 
@@ -28,14 +37,28 @@ class AugmentConfig:
     horizontal_flip: bool  # left and right
     vertical_flip: bool  # front and back
     rotation: float  # degrees either way; 0 = off
-    rgb_shift: float  # grey levels either way; 0 = off
+    rgb_shift: float  # grey levels either way, of each of a slice's three channels or of a stack as one; 0 = off
     clahe: float  # clip limit; 0 = off
 
 
-class Augmentation:
-    """Augments one slice; the same seed gives the same result in any process."""
+class ClaheBySlice(albumentations.CLAHE):
+    """CLAHE of each channel by itself, all with the one clip limit that was drawn."""
 
-    def __init__(self, config: AugmentConfig, pixels: int) -> None:
+    def apply(self, img: NDArray[np.uint8], clip_limit: float, **params: Any) -> NDArray[np.uint8]:
+        """The equalised ``img`` (pixels, pixels, channels)."""
+        equaliser = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=self.tile_grid_size)
+        return np.dstack([equaliser.apply(np.ascontiguousarray(img[:, :, c])) for c in range(img.shape[2])])
+
+
+class Augmentation:
+    """Augments one image; the same seed gives the same result in any process.
+
+    Args:
+        pixels: side of the image.
+        stacked: its channels are slices of their own; else it is one slice, three times.
+    """
+
+    def __init__(self, config: AugmentConfig, pixels: int, stacked: bool = False) -> None:
         p = config.probability
         steps: list[albumentations.BasicTransform] = []
         if config.crop_scale < 1:
@@ -48,13 +71,23 @@ class Augmentation:
         if config.rotation > 0:
             steps.append(albumentations.Rotate(limit=(-config.rotation, config.rotation), p=p))
         if config.rgb_shift > 0:
-            limit = (-config.rgb_shift, config.rgb_shift)
-            steps.append(albumentations.RGBShift(limit, limit, limit, p=p))
+            steps.append(_lighter_or_darker(config.rgb_shift, p) if stacked else _shifted_colours(config.rgb_shift, p))
         if config.clahe > 0:
-            steps.append(albumentations.CLAHE(clip_limit=(1.0, max(1.0, config.clahe)), p=p))
+            clahe = ClaheBySlice if stacked else albumentations.CLAHE
+            steps.append(clahe(clip_limit=(1.0, max(1.0, config.clahe)), p=p))
         self.pipeline = albumentations.Compose(steps)
 
     def __call__(self, image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        """Augment ``image`` (pixels, pixels, 3) with the draws that ``seed`` gives."""
-        self.pipeline.set_random_seed(seed % 2**32)
+        """Augment ``image`` (pixels, pixels, channels) with the draws that ``seed`` gives."""
+        for number, step in enumerate(self.pipeline.transforms):
+            step.set_random_seed(seed_of("augmentation", seed, number) % 2**32)
         return self.pipeline(image=image)["image"]
+
+
+def _shifted_colours(levels: float, p: float) -> albumentations.BasicTransform:
+    return albumentations.RGBShift(*[(-levels, levels)] * 3, p=p)
+
+
+def _lighter_or_darker(levels: float, p: float) -> albumentations.BasicTransform:
+    limit = (-levels / 255, levels / 255)
+    return albumentations.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=(0.0, 0.0), p=p)

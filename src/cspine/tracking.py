@@ -1,12 +1,14 @@
 """Weights & Biases, behind one module: disabled by default, never more than a warning when it fails.
 
-The figures of a training also land in history.parquet, whether or not this is on. No image and no study id is sent.
+The figures of a training also land in history.parquet, whether or not this is on. What is sent is the config and the
+figures; ``tracking.images`` training slices too, when the config asks for them. No study id, no file name, no header.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cspine.progress import say
@@ -16,6 +18,11 @@ VARIABLE = "CSPINE_TRACKING"
 
 class Tracker(Protocol):
     """What a training tells a tracker."""
+
+    images: int  # how many example slices it wants to see
+
+    def show(self, images: Sequence[Any]) -> None:
+        """Examples of what is taught, uint8 (rows, columns) each."""
 
     def log(self, figures: dict[str, float], step: int) -> None:
         """Figures of one epoch."""
@@ -27,6 +34,11 @@ class Tracker(Protocol):
 class Silent:
     """The tracker of a run that is not tracked."""
 
+    images = 0
+
+    def show(self, images: Sequence[Any]) -> None:
+        """Nothing."""
+
     def log(self, figures: dict[str, float], step: int) -> None:
         """Nothing."""
 
@@ -37,7 +49,8 @@ class Silent:
 class WeightsAndBiases:
     """A run at Weights & Biases; an error there is said once and then the training goes on without."""
 
-    def __init__(self, mode: str, project: str, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, mode: str, project: str, name: str, config: dict[str, Any], images: int = 0) -> None:
+        self.images = images
         self.run: Any = None
         try:
             import wandb
@@ -49,6 +62,17 @@ class WeightsAndBiases:
             self.run = wandb.init(id=name, resume="allow", **options)
         except Exception as error:
             say(f"tracking is off for this stage: {error}")
+
+    def show(self, images: Sequence[Any]) -> None:
+        """Send example slices, as pixels alone."""
+
+        def send() -> None:
+            import wandb
+
+            self.run.log({"examples": [wandb.Image(image) for image in images]}, step=0)
+
+        if images:
+            self._guarded(send)
 
     def log(self, figures: dict[str, float], step: int) -> None:
         """Send the figures of one epoch."""
@@ -74,4 +98,4 @@ def tracker(name: str, config: dict[str, Any]) -> Tracker:
     mode = block.get("mode", "disabled")
     if mode == "disabled":
         return Silent()
-    return WeightsAndBiases(mode, block.get("project", "cspine"), name, config)
+    return WeightsAndBiases(mode, block.get("project", "cspine"), name, config, block.get("images", 0))

@@ -1,39 +1,44 @@
-"""The one training loop: order and draws are functions of (seed, epoch, sample), so a kill changes no byte."""
+"""The one training loop: order and draws are functions of (seed, epoch, step), so a kill changes no byte."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cspine.batching import Batch, batch_of, is_out_of_memory, trial_of
 from cspine.checkpoint import Checkpoints
 from cspine.devices import device_of
+from cspine.errors import CspineError
+from cspine.evaluation import Row, best_epoch, evaluate, sentence
 from cspine.examples import Examples, in_order, loader
 from cspine.faults import fault_point
 from cspine.hashing import seed_of
+from cspine.losses import Loss
+from cspine.mixup import blend_of
+from cspine.optimisation import Optimisation, teach
+from cspine.precision import Precision
 from cspine.progress import report, say
-from cspine.runtime import Runtime, orphaned, runtime
+from cspine.runtime import orphaned, runtime
+from cspine.sampling import Sampler
 from cspine.tracking import Tracker
+from cspine.training_config import TrainingConfig
 
 PAUSED = 75  # exit status: saved, go on with the same command (EX_TEMPFAIL of sysexits.h)
-THRESHOLD = 0.5  # of the slice figures in the history; ASSUME: the source names none
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained."""
+class Trained:
+    """What a training leaves beside the network: one row of figures per epoch, and the batch it came to."""
 
-    epochs: int  # passes over the training set
-    batch_size: int  # slices per step
-    learning_rate: float  # of Adam
-    patient_term: bool  # add the patient's loss on the noisy-or of the vertebrae
-    threads: int  # torch's threads
+    history: list[Row]
+    batch: Batch
 
 
 @dataclass
@@ -44,7 +49,9 @@ class Progress:
     step: int = 0  # within the epoch
     total_steps: int = 0
     loss_sum: float = 0.0  # over the epoch so far
-    history: list[dict[str, float]] | None = None
+    learning_rate: float = 0.0  # of the last step
+    history: list[Row] = field(default_factory=list)
+    best: State | None = None  # the weights of the epoch with the least select loss, when they are to be kept
 
 
 def fit(
@@ -56,141 +63,152 @@ def fit(
     seed: int,
     checkpoints: Checkpoints,
     tracker: Tracker,
-) -> list[dict[str, float]]:
-    """Train ``network`` in place, going on from the newest checkpoint; returns one row of figures per epoch."""
-    settings = runtime()
+) -> Trained:
+    """Train ``network`` in place, going on from the newest checkpoint.
+
+    Raises:
+        CspineError: a key of ``training`` cannot be met; the message names it.
+    """
+    if not len(select) and (config.patience or config.keep == "best"):
+        raise CspineError(
+            "training.patience and training.keep: best go by the loss on `select`, but no slice has that role; "
+            "expected patience: 0 and keep: last, or a larger folds.select"
+        )
     torch.set_num_threads(config.threads)
-    device = device_of(settings.device)
+    device, precision = device_of(runtime().device, config.precision)
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # all steps but one of an epoch have the same size
     network.to(device)
-    optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=config.learning_rate)
-    at = _resume(network, optimiser, checkpoints)
-    saver = _Saver(network, optimiser, checkpoints, settings)
-    history = at.history or []
-    while at.epoch < config.epochs:
-        for batch in _batches(train, config.batch_size, seed, at.epoch, at.step, settings.loader_workers):
-            torch.manual_seed(seed_of("dropout", seed, at.epoch, at.step))
-            at.loss_sum += _step(network, loss, optimiser, batch, device)
-            at.step += 1
-            at.total_steps += 1
-            fault_point("train-step")
-            steps = _steps(len(train), config.batch_size)
-            report("train", at.total_steps, steps * config.epochs, "steps", f"loss {at.loss_sum / at.step:.4f}")
-            if orphaned():
-                saver.save(at)
-                say("train: the workflow that started this training is gone; saved, the same command goes on")
-                raise SystemExit(PAUSED)
-            saver.save_when_due(at)
-        figures = evaluate(network, loss, select, config.batch_size, device, settings.loader_workers)
-        row = {"epoch": float(at.epoch), "train_loss": at.loss_sum / max(at.step, 1), **figures}
-        history.append(row)
-        say(f"train: epoch {at.epoch + 1}/{config.epochs}: " + _sentence(row))
-        tracker.log(row, step=at.epoch)
-        at = Progress(at.epoch + 1, 0, at.total_steps, 0.0, history)
-        saver.save(at)
-    return history
+    fits = trial_of(network, loss, train, config, precision) if device.type == "cuda" else None
+    batch = batch_of(config, len(train), checkpoints, fits)
+    training = _Training(network, loss, train, select, config, seed, checkpoints, tracker, device, precision, batch)
+    return training.run()
 
 
-def evaluate(
-    network: nn.Module, loss: Loss, data: Examples, batch_size: int, device: torch.device, loader_workers: int
-) -> dict[str, float]:
-    """Figures on ``data``: the loss and, over slice x vertebra cells at 0.5, accuracy beside that of "all negative"."""
-    sums = np.zeros(5)  # true positives, positives, true negatives, negatives, weighted loss
-    weights = 0.0
-    network.eval()
-    with torch.inference_mode():
-        for slices, target, weight in loader(data, in_order(data, batch_size), loader_workers):
-            logits = network(slices.to(device)).float().cpu()
-            called, truth = torch.sigmoid(logits) >= THRESHOLD, target >= THRESHOLD
-            cells = [(called & truth).sum(), truth.sum(), (~called & ~truth).sum(), (~truth).sum()]
-            share = float(weight.sum())
-            sums += [*map(float, cells), share * float(loss(logits, target, weight)) if share else 0.0]
-            weights += share
-    hits, positives, passes, negatives, total = sums
-    cells_seen = max(positives + negatives, 1.0)
-    return {
-        "select_loss": float(total / weights) if weights else float("nan"),
-        "select_accuracy": float((hits + passes) / cells_seen),
-        "select_accuracy_all_negative": float(negatives / cells_seen),
-        "select_sensitivity": float(hits / positives) if positives else float("nan"),
-        "select_specificity": float(passes / negatives) if negatives else float("nan"),
-    }
-
-
-class _Saver:
-    """Saves by time and, when asked, by steps."""
+class _Training:
+    """One training on its way."""
 
     def __init__(
         self,
         network: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        loss: Loss,
+        train: Examples,
+        select: Examples,
+        config: TrainingConfig,
+        seed: int,
         checkpoints: Checkpoints,
-        settings: Runtime,
+        tracker: Tracker,
+        device: torch.device,
+        precision: Precision,
+        batch: Batch,
     ) -> None:
-        self.network, self.optimiser = network, optimiser
-        self.checkpoints, self.settings = checkpoints, settings
-        self.last = time.monotonic()
+        self.network, self.loss, self.train, self.config, self.seed = network, loss, train, config, seed
+        self.checkpoints, self.tracker = checkpoints, tracker
+        self.device, self.precision, self.batch, self.settings = device, precision, batch, runtime()
+        self.sampler = Sampler(
+            train.positive(), batch.size, config.epoch_steps, config.sampling, config.positive_share, seed
+        )
+        self.total_steps = self.sampler.steps * config.epochs
+        self.optimisation = Optimisation(network, config, precision, self.total_steps)
+        self.pin = device.type == "cuda"
+        self.watched = loader(
+            select, in_order(select, batch.at_once), self.settings.loader_workers, self.pin, again=True
+        )
+        self.saved = time.monotonic()
+        self.at = self._resumed()
 
-    def save_when_due(self, at: Progress) -> None:
-        by_time = time.monotonic() - self.last >= 60 * self.settings.checkpoint_minutes
-        by_steps = self.settings.checkpoint_steps > 0 and at.total_steps % self.settings.checkpoint_steps == 0
-        if by_time or by_steps:
-            self.save(at)
+    def run(self) -> Trained:
+        """All epochs that are left; ``network`` then holds the weights that are kept."""
+        at, config = self.at, self.config
+        batches = self.sampler.batches(at.epoch, at.step, config.epochs)  # one loader, whose processes start once
+        examples = iter(loader(self.train, batches, self.settings.loader_workers, self.pin))
+        while at.epoch < config.epochs and not self._stopped_early():
+            self.network.train()
+            while at.step < self.sampler.steps:
+                self._step(next(examples))
+            self._end_of_epoch()
+        kept = at.best if at.best is not None else self.optimisation.judged.state_dict()
+        self.network.load_state_dict(kept)
+        return Trained(at.history, self.batch)
 
-    def save(self, at: Progress) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": {**vars(at), "history": at.history or []},
-        }
+    def _step(self, examples: Sequence[Tensor]) -> None:
+        at = self.at
+        torch.manual_seed(seed_of("dropout", self.seed, at.epoch, at.step))
+        blend = blend_of(len(examples[0]), self.config.mixup, self.device, self.seed, at.epoch, at.step)
+        placed = [tensor.to(self.device, non_blocking=True) for tensor in examples]
+        try:
+            parts = self.batch.rows(len(placed[0]))
+            at.learning_rate = self.optimisation.learning_rate
+            value = teach(self.optimisation, self.loss, placed, parts, self.precision, blend)
+            self.optimisation.step(at.total_steps + 1)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _memory_error(self.batch) from error
+        if not math.isfinite(value):
+            raise CspineError(
+                f"train: the loss is {value} in step {at.step + 1} of epoch {at.epoch + 1}; expected a number: lower "
+                "training.learning_rate, set training.clip_gradient, or use training.precision: fp32"
+            )
+        at.loss_sum += value
+        at.step += 1
+        at.total_steps += 1
+        fault_point("train-step")
+        report("train", at.total_steps, self.total_steps, "steps", f"loss {at.loss_sum / at.step:.4f}")
+        if orphaned():
+            self._save()
+            say("train: the workflow that started this training is gone; saved, the same command goes on")
+            raise SystemExit(PAUSED)
+        self._save_when_due()
+
+    def _end_of_epoch(self) -> None:
+        at = self.at
+        figures = evaluate(self.optimisation.judged, self.loss, self.watched, self.device, self.precision)
+        row = {"epoch": float(at.epoch), "steps": float(at.total_steps), "learning_rate": at.learning_rate}
+        row |= {"train_loss": at.loss_sum / at.step, **figures}
+        at.history.append(row)
+        say(f"train: epoch {at.epoch + 1}/{self.config.epochs}: " + sentence(row))
+        self.tracker.log(row, step=at.epoch)
+        if self.config.keep == "best" and best_epoch(at.history) == at.epoch:
+            at.best = {name: t.detach().cpu().clone() for name, t in self.optimisation.judged.state_dict().items()}
+        at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
+        self._save()
+
+    def _stopped_early(self) -> bool:
+        history, patience = self.at.history, self.config.patience
+        if not history or not patience or len(history) - 1 - best_epoch(history) < patience:
+            return False
+        best = best_epoch(history)
+        say(
+            f"train: stops after epoch {len(history)}: the select loss has not fallen below "
+            f"{history[best]['select_loss']:.4f} (epoch {best + 1}) for {patience} epochs"
+        )
+        return True
+
+    def _save_when_due(self) -> None:
+        by_time = time.monotonic() - self.saved >= 60 * self.settings.checkpoint_minutes
+        every = self.settings.checkpoint_steps
+        if by_time or (every > 0 and self.at.total_steps % every == 0):
+            self._save()
+
+    def _save(self) -> None:
         # twice as many as steps: the save after an epoch's evaluation comes after the one of its last step
-        self.checkpoints.save(state, step=2 * at.total_steps + (at.step == 0))
-        self.last = time.monotonic()
+        number = 2 * self.at.total_steps + (self.at.step == 0)
+        self.checkpoints.save({**self.optimisation.state(), "progress": vars(self.at)}, step=number)
+        self.saved = time.monotonic()
+
+    def _resumed(self) -> Progress:
+        state = self.checkpoints.latest()
+        if state is None:
+            return Progress()
+        at = Progress(**state["progress"])
+        self.optimisation.restore(state, at.total_steps)
+        say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
+        return at
 
 
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, checkpoints: Checkpoints) -> Progress:
-    state = checkpoints.latest()
-    if state is None:
-        return Progress(history=[])
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    at = Progress(**state["progress"])
-    say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
-    return at
-
-
-def _step(
-    network: nn.Module,
-    loss: Loss,
-    optimiser: torch.optim.Optimizer,
-    batch: Sequence[Tensor],
-    device: torch.device,
-) -> float:
-    network.train()
-    slices, target, weight = (tensor.to(device) for tensor in batch)
-    optimiser.zero_grad(set_to_none=True)
-    value = loss(network(slices), target, weight)
-    value.backward()
-    optimiser.step()
-    return value.item()
-
-
-def _batches(
-    data: Examples, batch_size: int, seed: int, epoch: int, first: int, loader_workers: int
-) -> Iterator[Sequence[Tensor]]:
-    order = np.random.default_rng(seed_of("order", seed, epoch)).permutation(len(data))
-    steps = _steps(len(data), batch_size)
-    batches = [[(epoch, int(i)) for i in order[at * batch_size : (at + 1) * batch_size]] for at in range(first, steps)]
-    yield from loader(data, batches, loader_workers)
-
-
-def _steps(examples: int, batch_size: int) -> int:
-    # a last batch of one slice is left out: batch normalisation needs two
-    return examples // batch_size + (examples % batch_size > 1)
-
-
-def _sentence(row: dict[str, float]) -> str:
-    return (
-        f"train loss {row['train_loss']:.4f}, select loss {row['select_loss']:.4f}; select slice cells at {THRESHOLD}: "
-        f"accuracy {row['select_accuracy']:.3f} (all negative {row['select_accuracy_all_negative']:.3f}), "
-        f"sensitivity {row['select_sensitivity']:.3f}, specificity {row['select_specificity']:.3f}"
+def _memory_error(batch: Batch) -> CspineError:
+    return CspineError(
+        f"train: the GPU ran out of memory with {batch.at_once} slices at once (a batch of {batch.size} in "
+        f"{batch.parts} parts); raise training.accumulate (the same batch in more parts) or lower training.batch_size, "
+        "and see `nvidia-smi` for who else uses the GPU"
     )

@@ -1,4 +1,4 @@
-"""The slice model: a 2D network from timm reads one slice and gives seven fracture logits, C1..C7 (S3).
+"""The slice model: a 2D network from timm reads a slice, or it and its neighbours, and gives fracture logits (S3).
 
 What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``examples``, ``loss`` and ``predict_slices``.
 """
@@ -16,7 +16,6 @@ import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cspine.augment import Augmentation, AugmentConfig
 from cspine.cache import SliceCache
@@ -24,43 +23,70 @@ from cspine.checkpoint import read_model
 from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
-from cspine.metric import NEGATIVE_WEIGHTS, POSITIVE_WEIGHTS
-from cspine.studies import UID, VERTEBRAE
+from cspine.losses import FractureLoss
+from cspine.precision import Precision
+from cspine.studies import PRESENCE, UID, VERTEBRAE
+from cspine.training_config import TrainingConfig
 
-CHANNELS = 3  # the grey slice three times: what ImageNet weights and RGB shift expect
+CHANNELS = 3  # of a single slice: three times itself, what ImageNet weights and RGB shift expect
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network, and how it starts."""
+    """Which network, what it sees, and how it starts."""
 
     name: str  # any timm network
     weights: str  # none | hub | path of a local file
     trainable: str  # all | head
     dropout: float  # before the final layer
+    neighbours: int  # slices on either side of the one that is judged; 0 = the slice alone, three times
+
+    @property
+    def channels(self) -> int:
+        """Channels that the network reads."""
+        return 2 * self.neighbours + 1 if self.neighbours else CHANNELS
 
 
 class SliceNetwork(nn.Module):
-    """uint8 slices (n, 3, pixels, pixels) -> logits (n, 7); scaling and normalising belong to the model."""
+    """uint8 slices (n, channels, pixels, pixels) -> logits (n, outputs); scaling and normalising belong to the model.
 
+    ASSUME: the channels of a stack are all normalised by the mean of the pretrained colours' means and deviations:
+    slices are grey, and no neighbour is red.
+    """
+
+    encoder: Any  # of timm
     mean: Tensor
     std: Tensor
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, config: NetworkConfig) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.neighbours, self.frozen = encoder, config.neighbours, config.trainable == "head"
         pretrained = getattr(encoder, "pretrained_cfg", {})
         for name, default in (("mean", 0.5), ("std", 0.5)):
             values = torch.tensor(pretrained.get(name, (default,) * CHANNELS), dtype=torch.float32)
-            self.register_buffer(name, values.view(1, CHANNELS, 1, 1))
+            if config.neighbours:
+                values = values.mean().expand(config.channels).clone()
+            self.register_buffer(name, values.view(1, -1, 1, 1))
 
     def forward(self, slices: Tensor) -> Tensor:
-        """Logits C1..C7."""
+        """Logits C1..C7 and whatever other outputs it has; pixels 0..255, uint8 or (blended) float."""
         scaled = (slices.float() / 255 - self.mean) / self.std
-        return self.encoder(scaled.contiguous(memory_format=torch.channels_last))
+        features = self.encoder.forward_features(scaled.contiguous(memory_format=torch.channels_last))
+        # pooling and the final layer in float32: logits of bf16 would have two or three digits
+        with torch.autocast(slices.device.type, enabled=False):
+            return self.encoder.forward_head(features.float())
+
+    def train(self, mode: bool = True) -> SliceNetwork:
+        """Training mode; what is not trained keeps the statistics it came with, or it would be another network."""
+        super().train(mode)
+        if self.frozen:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
 
-def build(config: NetworkConfig, weights: Path | None = None) -> SliceNetwork:
+def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len(VERTEBRAE)) -> SliceNetwork:
     """A network ready for training.
 
     Args:
@@ -77,8 +103,8 @@ def build(config: NetworkConfig, weights: Path | None = None) -> SliceNetwork:
         near = difflib.get_close_matches(config.name, timm.list_models(), n=5, cutoff=0.4)
         raise CspineError(f"network.name: timm has no network {config.name!r}; near it: {', '.join(near) or 'none'}")
     options: dict[str, Any] = {
-        "num_classes": len(VERTEBRAE),
-        "in_chans": CHANNELS,
+        "num_classes": outputs,
+        "in_chans": config.channels,
         "drop_rate": config.dropout,
     }
     if weights is not None:
@@ -91,7 +117,7 @@ def build(config: NetworkConfig, weights: Path | None = None) -> SliceNetwork:
         raise CspineError(
             f"network.weights: {config.weights!r} cannot be loaded into {config.name}: {error}"
         ) from error
-    network = SliceNetwork(encoder.to(memory_format=torch.channels_last))
+    network = SliceNetwork(encoder.to(memory_format=torch.channels_last), config)
     if config.trainable == "head":
         for parameter in network.parameters():
             parameter.requires_grad = False
@@ -104,65 +130,69 @@ def build(config: NetworkConfig, weights: Path | None = None) -> SliceNetwork:
 def load(path: Path) -> SliceNetwork:
     """The network of a finished model, rebuilt from what the file itself says."""
     tensors, description = read_model(path)
-    network = build(NetworkConfig(**{**description["network"], "weights": "none"}))
+    config = NetworkConfig(**{**description["network"], "weights": "none"})
+    network = build(config, outputs=len(description["outputs"]))
     network.load_state_dict(tensors)
     return network
 
 
-def loss(logits: Tensor, target: Tensor, weight: Tensor, patient_term: bool) -> Tensor:
-    """The competition's weighted binary cross-entropy over slices; sum of weighted losses / sum of weights.
-
-    Args:
-        logits: (n, 7).
-        target: (n, 7) in 0..1.
-        weight: (n,) of the slice (labels.weight_*, pseudo_labels.weight).
-        patient_term: ASSUME: also the patient's loss on the noisy-or of the seven, P = 1 - prod(1 - p).
-    """
-    (patient_negative, negative), (patient_positive, positive) = NEGATIVE_WEIGHTS[:2], POSITIVE_WEIGHTS[:2]
-    weights = weight[:, None] * (negative + (positive - negative) * target)
-    losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    total, norm = (weights * losses).sum(), weights.sum()
-    if patient_term:
-        evidence = functional.softplus(logits).sum(1)  # -log(1 - P)
-        patient = target.amax(1)
-        log_p = torch.log(-torch.expm1(-evidence.clamp_min(1e-7)))
-        patient_weight = weight * (patient_negative + (patient_positive - patient_negative) * patient)
-        total = total + (patient_weight * ((1 - patient) * evidence - patient * log_p)).sum()
-        norm = norm + patient_weight.sum()
-    return total / norm.clamp_min(1e-12)
+def loss(config: TrainingConfig) -> FractureLoss:
+    """What the network is taught to make small; its ``outputs`` are the network's."""
+    return FractureLoss(config)
 
 
 class SliceExamples(Examples):
-    """Slices with targets and weights. Item (epoch, i) is a function of (seed, epoch, i) in whichever process."""
+    """Slices with targets and weights. Item (pass, i) is a function of (seed, pass, i) in whichever process.
 
-    def __init__(self, table: pd.DataFrame, shards: Sequence[Path], augment: AugmentConfig | None, seed: int) -> None:
+    Pixels are uint8 (channels, pixels, pixels): a slice three times, or it and its neighbours from the most cranial to
+    the most caudal; where the study ends, its last slice again. Targets are the columns ``losses.TARGETS``.
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, shards: Sequence[Path], neighbours: int, augment: AugmentConfig | None, seed: int
+    ) -> None:
         self.uids = table[UID].tolist()
         self.z_indices = table["z_index"].tolist()
-        self.targets = table[list(VERTEBRAE)].to_numpy(np.float32, copy=True)
+        fractured = table[list(VERTEBRAE)].to_numpy(np.float32)
+        shown = table.reindex(columns=list(PRESENCE)).to_numpy(np.float32)  # NaN, which is unknown, without columns
+        self.targets = np.column_stack([fractured, shown, fractured.max(axis=1)])
         self.weights = table["weight"].to_numpy(np.float32, copy=True)
         self.cache = SliceCache(shards)
-        self.augment = augment
-        self.seed = seed
+        self.neighbours, self.augment, self.seed = neighbours, augment, seed
         self._augmentation: Augmentation | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
 
     def __getitem__(self, item: Item) -> Example:
-        epoch, i = item
-        grey = self.cache[self.uids[i], self.z_indices[i]]
-        image = np.repeat(grey[:, :, None], CHANNELS, axis=2)
+        number, i = item
+        image = self._image(self.uids[i], self.z_indices[i])
         if self.augment is not None:
             if self._augmentation is None:  # made in the process that uses it
-                self._augmentation = Augmentation(self.augment, grey.shape[0])
-            image = self._augmentation(image, seed_of("augment", self.seed, epoch, i))
+                self._augmentation = Augmentation(self.augment, image.shape[0], stacked=self.neighbours > 0)
+            image = self._augmentation(image, seed_of("augment", self.seed, number, i))
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         return pixels, torch.from_numpy(self.targets[i]), torch.tensor(self.weights[i])
 
+    def positive(self) -> NDArray[np.bool_]:
+        """Slices with a vertebra that is more likely fractured than not."""
+        return self.targets[:, : len(VERTEBRAE)].max(axis=1) >= 0.5
 
-def examples(table: pd.DataFrame, shards: Sequence[Path], augment: dict[str, Any] | None, seed: int) -> SliceExamples:
+    def _image(self, uid: str, z: int) -> NDArray[np.uint8]:
+        """The slice as (pixels, pixels, channels)."""
+        if self.neighbours == 0:
+            return np.repeat(self.cache[uid, z][:, :, None], CHANNELS, axis=2)
+        wanted = np.arange(z - self.neighbours, z + self.neighbours + 1)
+        stack = self.cache.read(uid, wanted.clip(0, self.cache.slices_of(uid) - 1))
+        return np.ascontiguousarray(stack.transpose(1, 2, 0))
+
+
+def examples(
+    table: pd.DataFrame, shards: Sequence[Path], network: NetworkConfig, augment: dict[str, Any] | None, seed: int
+) -> SliceExamples:
     """The examples of a training set's rows; ``augment`` None for evaluation."""
-    return SliceExamples(table, shards, AugmentConfig(**augment) if augment is not None else None, seed)
+    how = AugmentConfig(**augment) if augment is not None else None
+    return SliceExamples(table, shards, network.neighbours, how, seed)
 
 
 def predict_slices(
@@ -170,18 +200,21 @@ def predict_slices(
     table: pd.DataFrame,
     shards: Sequence[Path],
     device: torch.device,
+    precision: Precision,
     batch_size: int,
     loader_workers: int = 0,
     on_batch: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
     """Probabilities (slices, 7) for the slices (StudyInstanceUID, z_index) of ``table``, in its order."""
     rows = table[[UID, "z_index"]].assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
-    data = SliceExamples(rows, shards, None, 0)
+    data = SliceExamples(rows, shards, network.neighbours, None, 0)
     network.eval().to(device)
     found: list[NDArray[np.float32]] = []
-    with torch.inference_mode():
-        for i, (slices, _, _) in enumerate(loader(data, in_order(data, batch_size), loader_workers)):
-            found.append(torch.sigmoid(network(slices.to(device)).float()).cpu().numpy())
+    batches = loader(data, in_order(data, batch_size), loader_workers, pin=device.type == "cuda")
+    with torch.inference_mode(), precision.autocast():
+        for i, (slices, _, _) in enumerate(batches):
+            logits = network(slices.to(device, non_blocking=True))[:, : len(VERTEBRAE)]
+            found.append(torch.sigmoid(logits.float()).cpu().numpy())
             on_batch(min((i + 1) * batch_size, len(data)))
     return np.concatenate(found) if found else np.empty((0, len(VERTEBRAE)), np.float32)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -17,6 +18,8 @@ from cspine.stage import InPath, OutPath, Scratch
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 
+AT_ONCE = 32  # without gradients this fits any device, and more are hardly faster
+
 
 @dataclass(frozen=True)
 class PredictConfig:
@@ -24,7 +27,8 @@ class PredictConfig:
 
     family: str  # see cspine.methods.registry
     view: str  # the form of the pixels the model reads
-    batch_size: int  # slices at once
+    batch_size: int | Literal["auto"]  # slices at once; auto = AT_ONCE
+    precision: Literal["auto", "fp32", "bf16", "fp16"]  # see cspine.precision
     threads: int  # torch's threads
 
 
@@ -48,7 +52,8 @@ def predict(
     """
     family = importlib.import_module(module_of(config.family))
     torch.set_num_threads(config.threads)
-    device = device_of(runtime().device)
+    device, precision = device_of(runtime().device, config.precision)
+    at_once = AT_ONCE if config.batch_size == "auto" else config.batch_size
     network = family.load(model)
     index = read_table(slices, ["cohort", UID, "slice_number", "z_index", "shard"])
     groups = list(index.groupby(["cohort", "shard"], sort=True))
@@ -58,7 +63,7 @@ def predict(
         if not part.exists():
             before = done
             values = family.predict_slices(
-                network, rows, shards, device, config.batch_size, runtime().loader_workers,
+                network, rows, shards, device, precision, at_once, runtime().loader_workers,
                 on_batch=lambda n, before=before: report("predict", before + n, len(index), "slices"),
             )  # fmt: skip
             found = rows.drop(columns="shard").assign(**dict(zip(VERTEBRAE, values.T, strict=True)))

@@ -1,0 +1,137 @@
+"""The stages train and predict on a small cache: every key together, and a chain of models that says where it began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cspine import runtime
+from cspine.cache import VERSION, crc32, encode, write_shard
+from cspine.checkpoint import read_model
+from cspine.errors import CspineError
+from cspine.hashing import file_digest
+from cspine.losses import TARGETS
+from cspine.stages.predict import PredictConfig, predict
+from cspine.stages.train import TrainConfig, train
+from cspine.studies import PRESENCE, UID, VERTEBRAE
+from cspine.tables import read_table, write_table
+from training_makers import config_of
+
+PIXELS = 32
+NETWORK = {"name": "test_efficientnet", "weights": "none", "trainable": "all", "dropout": 0.2, "neighbours": 1}
+AUGMENT = {"probability": 0.5, "crop_scale": 0.7, "horizontal_flip": True, "vertical_flip": True}
+AUGMENT |= {"rotation": 15.0, "rgb_shift": 20.0, "clahe": 2.0}
+EVERYTHING: dict[str, Any] = {
+    "batch_size": "auto",
+    "accumulate": 2,
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup_steps": 1,
+    "ema": 0.9,
+    "mixup": 0.4,
+    "patient_term": True,
+    "presence_weight": 0.3,
+    "any_fracture_weight": 0.3,
+    "sampling": "balanced",
+    "patience": 2,
+    "keep": "best",
+    "clip_gradient": 1.0,
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six studies of eight slices in one shard, their training set and their index."""
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
+    random = np.random.default_rng(0)
+    rows, taught = [], []
+    for study in range(6):
+        for z in range(8):
+            blob = encode(random.integers(0, 256, (PIXELS, PIXELS)).astype(np.uint8))
+            geometry = {UID: f"1.{study}", "z_index": z, "slice_number": z + 1}
+            rest = {"position": -1.0 * z, "rows": PIXELS, "columns": PIXELS, "row_spacing": 1.0, "column_spacing": 1.0}
+            rows.append(geometry | rest | {"reversed": False, "crc32": crc32(blob), "pixels": blob})
+            targets = dict.fromkeys(VERTEBRAE, 0.0) | {"C3": float(z in (2, 3) and study % 2)}
+            shown = dict(zip(PRESENCE, (np.nan if study % 3 else float(z == level) for level in range(7)), strict=True))
+            role = "select" if study == 5 else "train"
+            taught.append(geometry | targets | shown | {"source": "box", "weight": 1.0, "role": role})
+    footer = {"view": "slice", "cohort": "train", "pixels": PIXELS, "codec": "zstd-delta", "version": VERSION}
+    write_shard(tmp_path / "shard-0.parquet", rows, footer)
+    table = pd.DataFrame(taught)
+    write_table(table, tmp_path / "training_set.parquet")
+    write_table(table[[UID, "slice_number", "z_index"]].assign(cohort="train", shard=0), tmp_path / "slices.parquet")
+    return tmp_path
+
+
+def trained(place: Path, name: str, init_from: Path | None = None, **changes: Any) -> Path:
+    network = NETWORK | changes.pop("network", {})
+    config = TrainConfig("slice_cnn", "slice", 7, network, config_of(**changes), AUGMENT)
+    shards, scratch = [place / "shard-0.parquet"], place / name / "scratch"
+    (place / name).mkdir(exist_ok=True)
+    scratch.mkdir(exist_ok=True)
+    model, history = place / name / "model.safetensors", place / name / "history.parquet"
+    train(place / "training_set.parquet", shards, model, history, scratch, init_from=init_from, config=config)
+    return model
+
+
+def test_all_ways_of_training_together_give_a_model_that_predicts_seven_fractures(place: Path) -> None:
+    model = trained(place, "all", **EVERYTHING)
+    description = read_model(model)[1]
+    assert description["outputs"] == list(TARGETS)
+    assert description["training"]["batch_size"] == 32 and description["training"]["ema"] == 0.9
+    assert description["seed"] == 7 and description["init_from"] is None
+    history = read_table(model.with_name("history.parquet"))
+    assert {"steps", "learning_rate", "select_presence_loss", "select_any_fracture_loss"} <= set(history.columns)
+    assert history["learning_rate"].is_monotonic_decreasing and np.isfinite(history["select_loss"]).all()
+    parts = place / "parts"
+    parts.mkdir()
+    config = PredictConfig("slice_cnn", "slice", "auto", "auto", 1)
+    out = place / "predictions.parquet"
+    predict(model, place / "slices.parquet", [place / "shard-0.parquet"], out, parts, config=config)
+    found = read_table(out)
+    assert found[list(VERTEBRAE)].shape == (48, 7) and found[list(VERTEBRAE)].to_numpy().std() > 0
+
+
+def test_the_same_training_gives_the_same_bytes(place: Path) -> None:
+    one, other = (trained(place, name, **EVERYTHING, epochs=1) for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+    assert one.with_name("history.parquet").read_bytes() == other.with_name("history.parquet").read_bytes()
+
+
+def test_a_model_says_where_it_began_and_its_origin_where_that_began(place: Path) -> None:
+    first = trained(place, "first", epochs=1)
+    second = trained(place, "second", init_from=first, epochs=1)
+    third = trained(place, "third", init_from=second, epochs=1, presence_weight=0.2)
+    origin = read_model(third)[1]["init_from"]
+    assert origin["sha256"] == file_digest(second)
+    assert origin["description"]["init_from"]["sha256"] == file_digest(first)
+    assert origin["description"]["outputs"] == list(VERTEBRAE)
+
+
+def test_vertebrae_of_which_nothing_is_known_cannot_be_taught(place: Path) -> None:
+    table = read_table(place / "training_set.parquet").drop(columns=list(PRESENCE))
+    write_table(table, place / "training_set.parquet")
+    trained(place, "without", epochs=1)
+    with pytest.raises(
+        CspineError, match=r"training.presence_weight: found 0.5, but no slice of .* says which vertebrae"
+    ):
+        trained(place, "asked", presence_weight=0.5)
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_its_batch_trains_in_half_precision_and_goes_on_after_a_kill(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cuda", "checkpoint_steps": 1}')
+    model = trained(place, "gpu", **EVERYTHING | {"precision": "auto"})
+    said = capsys.readouterr().err
+    assert "compute capability" in said and ("bf16" in said or "fp16" in said)
+    assert "train: batch_size auto: 32" in said  # 40 examples
+    model.unlink()
+    trained(place, "gpu", **EVERYTHING | {"precision": "auto"})
+    assert "train: goes on at epoch" in capsys.readouterr().err
