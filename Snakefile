@@ -1,11 +1,24 @@
 # From a Kaggle folder to submission.csv. This file is a table of contents: helpers are in workflow/rules/common.smk,
 # every rule calls the function of the same name in src/cspine/stages/, and every key it may use is in config.yaml.
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.19")
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+from cspine.workflow import targets_of
 
 
 configfile: "config.yaml"
+
+
+# An experiment brings its own sizes and works in a folder of its own: it never touches the results of another run.
+for experiment in {"evidence"} & targets_of(sys.argv[1:]):
+
+    configfile: f"presets/{experiment}.yaml"
+
+    workdir: f"experiments/{experiment}"
 
 
 include: "workflow/rules/common.smk"
@@ -51,3 +64,8 @@ rule cache:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/study.smk"
+
+
+if "evidence" in config:
+
+    include: "workflow/rules/evidence.smk"

@@ -10,8 +10,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from cspine.blocks import BLOCKS, block, method_of
-from cspine.config import Config, complete_config, merged, read_yaml
+from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
+from cspine.layers import Config, merged
 from cspine.running import function_of, typed_config
 from cspine.signature import known_stages
 
@@ -50,6 +51,8 @@ def at(stage: str) -> dict[str, str]:
 def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None) -> None:
     config = complete_config(merged(DEFAULT, read_yaml(preset)) if preset else DEFAULT, SCHEMA)
     for stage in known_stages():
+        if stage == "weigh_evidence" and "evidence" not in config:
+            continue
         if "config" in get_type_hints(function_of(stage)):
             typed = typed_config(stage, block(config, stage, **at(stage)))
             assert is_dataclass(typed)
@@ -89,6 +92,21 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
             "methods.b: extends 'semi_super'; the methods are: b, semi_supervised",
         ),
         ("methods.b={extends: b}", "methods.b: extends itself"),
+        ("methods.semi_supervised.init_from=previous_round", "the teacher has no previous round"),
+        ("methods.semi_supervised.init_from=semi_supervised", "would start from semi_supervised"),
+        (
+            "methods.b={extends: semi_supervised, init_from: c} methods.c={extends: b, init_from: b}",
+            "methods.b.init_from: b would start from c, which starts from b",
+        ),
+        ("methods.semi_supervised.targets=truth", "truth leaves nothing to pseudo-label; expected rounds: 1, found 2"),
+        (
+            "data.root=data/x methods.b={extends: semi_supervised, targets: truth, rounds: 1}",
+            "methods.b.targets: truth is known of the phantom only",
+        ),
+        (
+            "methods.b={extends: semi_supervised, targets: presence, rounds: 1} submission.method=b",
+            "submission.method: its targets are vertebrae, not fractures",
+        ),
         ("phantom.slices=[9]", "phantom.slices: found [9] (list), expected a list of at least 2 items"),
         ("folds.count", "'folds.count' is not of the form path.to.key=value"),
     ],
@@ -130,6 +148,21 @@ def test_a_variant_takes_the_other_methods_values_and_changes_its_own() -> None:
     assert original["rounds"] == 2
 
 
+def evidence(setting: str) -> Config:
+    raw = merged(DEFAULT, read_yaml(next(p for p in PRESETS if p.name == "evidence.yaml")))
+    return complete_config(raw | {"set": setting}, SCHEMA)
+
+
+def test_the_arms_of_the_evidence_have_the_same_optimiser_steps() -> None:
+    config = evidence("")
+    trainings = [method_of(config, b["method"], b["round"])["training"] for b in config["evidence"].values()]
+    assert len(trainings) == 3 and len({t["epochs"] * t["epoch_steps"] for t in trainings}) == 1
+    with pytest.raises(CspineError, match="expected the same optimiser steps"):
+        evidence("methods.semi_supervised.student.training.epochs=1")
+    with pytest.raises(CspineError, match=r"evidence.truth: no round 1 of truth"):
+        evidence("evidence.truth.round=1")
+
+
 def test_the_student_is_the_teacher_with_the_students_differences() -> None:
     teacher, student = (method_of(complete(), "semi_supervised", number) for number in (0, 1))
     assert (teacher["augment"]["probability"], student["augment"]["probability"]) == (0.3, 0.4)
@@ -144,7 +177,7 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
             here = f"{path}.{key}".lstrip(".")
             described = SCHEMA["$defs"].get(part.get("$ref", "").rsplit("/", 1)[-1], part)
             assert "description" in part or "properties" in described, f"{here} has no description in the schema"
-            if key not in ("teacher", "student"):
+            if key not in ("teacher", "student", "evidence"):
                 assert key in value, f"{here} is not in config.yaml"
                 if isinstance(value[key], dict):
                     check(part, value[key], here)

@@ -82,6 +82,7 @@ def test_the_cache_holds_windowed_slices_from_cranial_to_caudal(tmp_path: Path) 
         "pixels": 16,
         "window_center": 400.0,
         "window_width": 2000.0,
+        "centre": 1.0,
         "codec": "zstd-delta",
         "version": 1,
     }

@@ -34,7 +34,15 @@ def test_every_preset_is_described() -> None:
 def test_every_reason_code_in_the_code_is_explained_in_the_findings_page() -> None:
     page = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE))
-    for name in ("labels.py", "submission.py", "boxes.py", "series.py", "stages/inventory.py", "stages/index.py"):
+    for name in (
+        "labels.py",
+        "submission.py",
+        "boxes.py",
+        "series.py",
+        "stages/inventory.py",
+        "stages/index.py",
+        "stages/label_presence.py",
+    ):
         text = (ROOT / "src/cspine" / name).read_text(encoding="utf-8")
         used = set(re.findall(r'"((?:box|boxed|no|some|test|empty|mask|duplicate|unreadable)(?:-[a-z]+)+)"', text))
         assert used <= explained, (name, used - explained)

@@ -116,3 +116,54 @@ def test_the_check_catches_every_kind_of_leak() -> None:
     for message, table in leaks.items():
         with pytest.raises(AssertionError, match=message):
             check_training_set(table, FOLDS, SLICES, config)
+
+
+SEGMENTED = STUDIES.loc[::3, UID]
+
+
+def presence_table() -> pd.DataFrame:
+    """labels/presence.parquet of the segmented studies: C1 in the first slice, C2 in the others."""
+    rows = SLICES[SLICES[UID].isin(SEGMENTED)]
+    table = rows[[UID, "slice_number", "z_index"]].assign(**dict.fromkeys(VERTEBRAE, np.int8(0)))
+    first = table["z_index"] == 0
+    return table.assign(C1=first.astype(np.int8), C2=(~first).astype(np.int8)).reset_index(drop=True)
+
+
+def given(tmp_path: Path, config: TrainingSetConfig, **tables: pd.DataFrame) -> pd.DataFrame:
+    paths = {name: tmp_path / f"{name}.parquet" for name in ("labels", "folds", "slices", *tables)}
+    for name, table in {"labels": LABELS_TABLE, "folds": FOLDS, "slices": SLICES, **tables}.items():
+        write_table(table, paths[name])
+    build_training_set(**paths, training_set=tmp_path / "set.parquet", config=config)
+    return read_table(tmp_path / "set.parquet")
+
+
+def test_presence_is_taught_by_the_segmented_studies_of_the_training_part_only(tmp_path: Path) -> None:
+    presence = presence_table()
+    table = given(tmp_path, TrainingSetConfig(0, 0, targets="presence"), presence=presence)
+    roles = roles_of(FOLDS, 0)
+    assert len(table) == (presence[UID].map(roles) != "heldout").sum() > 0
+    assert set(table["source"]) == {"mask"} and table["C1"].sum() == table[UID].nunique()
+    assert (table[UID].map(roles) == table["role"]).all()
+
+
+def test_presence_beside_the_targets_is_known_in_segmented_studies_and_unknown_elsewhere(tmp_path: Path) -> None:
+    table = given(tmp_path, TrainingSetConfig(0, 0), presence=presence_table())
+    without = training_set(tmp_path, TrainingSetConfig(0, 0))
+    segmented = table[UID].isin(SEGMENTED)
+    assert 0 < segmented.sum() < len(table)
+    assert (table["present_C1"].notna() == segmented).all()
+    assert (table.loc[segmented, "present_C1"] == (table.loc[segmented, "z_index"] == 0)).all()
+    pd.testing.assert_frame_equal(table[without.columns], without)
+
+
+def test_the_truth_is_taught_by_every_training_study(tmp_path: Path) -> None:
+    truth = SLICES.assign(**{f"fractured_{v}": np.int8(0) for v in VERTEBRAE})
+    truth["fractured_C5"] = (truth["z_index"] == 2).astype(np.int8)
+    table = given(tmp_path, TrainingSetConfig(0, 0, targets="truth"), truth=truth)
+    roles = roles_of(FOLDS, 0)
+    assert set(table[UID]) == set(roles.index[roles != "heldout"])
+    assert (table["C5"] == (table["z_index"] == 2)).all() and set(table["source"]) == {"truth"}
+    with pytest.raises(CspineError, match="phantom's truth has no slice"):
+        given(tmp_path, TrainingSetConfig(0, 0, targets="truth"), truth=truth.iloc[:-3])
+    with pytest.raises(CspineError, match="targets: truth needs --truth"):
+        given(tmp_path, TrainingSetConfig(0, 0, targets="truth"))

@@ -51,6 +51,12 @@ def test_the_same_size_is_left_alone() -> None:
     assert np.array_equal(resize_slice(image, 32), image)
 
 
+def test_the_middle_of_a_slice_keeps_its_pixels_and_its_place() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8)
+    assert np.array_equal(resize_slice(image, 20, centre=0.5), image[10:30, 10:30])
+    assert np.array_equal(resize_slice(image[:, 5:35], 20, centre=0.5), image[10:30, 10:30])  # padded, then cut
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(40, 20), (20, 40), (33, 20)])
 def test_what_is_not_square_is_padded_with_the_floor_and_keeps_its_aspect(rows: int, columns: int) -> None:
     side = max(rows, columns)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cspine.config import Config, merged
 from cspine.hashing import seed_of
+from cspine.layers import Config, in_round, is_phantom
 
 Block = dict[str, Any]
 
@@ -26,13 +26,7 @@ def block(config: Config, stage: str, **at: str) -> Block:
 
 def method_of(config: Config, method: str, round: int = 0) -> Config:
     """A method's block as it is in ``round``, the differences of teacher or student laid over it."""
-    whole = config["methods"][method]
-    return merged(whole, whole.get("student" if round > 0 else "teacher", {}))
-
-
-def is_phantom(config: Config) -> bool:
-    """Whether the workflow makes its own data: data.root is the phantom's place."""
-    return config["data"]["root"].rstrip("/") == "data/phantom"
+    return in_round(config["methods"][method], round)
 
 
 def _make_phantom(config: Config) -> Block:
@@ -57,7 +51,7 @@ def _assign_folds(config: Config) -> Block:
 
 
 def _build_training_set(config: Config, method: str, fold: str, round: str) -> Block:
-    return {"fold": int(fold), "round": int(round)}
+    return {"fold": int(fold), "round": int(round), "targets": config["methods"][method]["targets"]}
 
 
 def _train(config: Config, method: str, fold: str, round: str) -> Block:
@@ -69,8 +63,8 @@ def _train(config: Config, method: str, fold: str, round: str) -> Block:
 def _predict(config: Config, method: str, fold: str, round: str) -> Block:
     block = method_of(config, method, int(round))
     training = block["training"]
-    sizes = {"batch_size": training["batch_size"], "threads": training["threads"]}
-    return {"family": block["family"], "view": block["view"], **sizes}
+    machine = {key: training[key] for key in ("batch_size", "precision", "threads")}
+    return {"family": block["family"], "view": block["view"], **machine}
 
 
 def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
@@ -81,6 +75,19 @@ def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
 def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Block:
     chosen = config["methods"][method]["aggregate"]
     return {"fold": int(fold), "normalisation": config["submission"]["normalisation"], **chosen}
+
+
+def _weigh_evidence(config: Config) -> Block:
+    arm = config["evidence"]["truth"]
+    training = method_of(config, arm["method"], arm["round"])["training"]
+    return {
+        "folds_run": config["folds"]["run"],
+        "steps": training["epochs"] * training["epoch_steps"],
+        "bootstrap": config["score"]["bootstrap"],
+        "seed": seed_of("evidence", config["seed"]),
+        "constant_clip": config["submission"]["prior_clip"],
+        "size": config["size"],
+    }
 
 
 def _write_submission(config: Config) -> Block:
@@ -111,6 +118,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "predict": _predict,
     "pseudo_label": _pseudo_label,
     "aggregate_studies": _aggregate_studies,
+    "weigh_evidence": _weigh_evidence,
     "write_submission": _write_submission,
     "score": _score,
 }

@@ -39,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
             from cspine.targets import print_targets
 
             return print_targets()
+        if arguments[0] == "provenance":
+            from cspine.provenance import print_provenance
+
+            return print_provenance()
         if "--help" in arguments:
             from cspine.running import print_help
 

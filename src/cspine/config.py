@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cspine.contradictions import contradictions
 from cspine.errors import CspineError
-from cspine.schema import Mistake, coerce, mistakes
+from cspine.layers import Config, extended
+from cspine.schema import coerce, mistakes
 
-Config = dict[str, Any]
 MOST_ERRORS = 12
 
 
@@ -33,7 +33,7 @@ def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | No
     config = coerce(config, schema, schema)
     wrong = [_line(path, text, sources or {}) for path, text in mistakes(config, schema)]
     if not wrong:
-        wrong = [_line(path, text, sources or {}) for path, text in _contradictions(config)]
+        wrong = [_line(path, text, sources or {}) for path, text in contradictions(config)]
     if wrong:
         more = f"\n  ... and {len(wrong) - MOST_ERRORS} more" if len(wrong) > MOST_ERRORS else ""
         raise CspineError("the configuration cannot be used:\n  " + "\n  ".join(wrong[:MOST_ERRORS]) + more)
@@ -57,28 +57,6 @@ def apply_overrides(config: Config) -> Config:
     return config
 
 
-def extended(methods: Config, name: str, seen: tuple[str, ...] = ()) -> Config:
-    """The block ``name`` over the block it ``extends``, and so on; circles and unknown names are errors."""
-    block = methods[name]
-    parent = block.get("extends") if isinstance(block, dict) else None
-    if parent is None:
-        return block
-    if parent not in methods or name in seen:
-        why = "extends itself" if name in seen else f"extends {parent!r}; the methods are: {', '.join(sorted(methods))}"
-        raise CspineError(f"methods.{name}: {why}")
-    own = {k: v for k, v in block.items() if k != "extends"}
-    return merged(extended(methods, parent, (*seen, name)), own)
-
-
-def merged(base: Config, differences: Config) -> Config:
-    """``differences`` laid over ``base``, block by block."""
-    result = dict(base)
-    for key, value in differences.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
 def _assignments(given: Any) -> list[str]:
     if given is None:
         return []
@@ -91,32 +69,6 @@ def _assignments(given: Any) -> list[str]:
         else:
             piece += letter
     return [p for p in pieces if p]
-
-
-def _contradictions(config: Config) -> Iterator[Mistake]:
-    for fold in config["folds"]["run"]:
-        if fold >= config["folds"]["count"]:
-            yield (
-                ["folds", "run"],
-                f"fold {fold} does not exist: folds.count is {config['folds']['count']} (0 .. count - 1)",
-            )
-    if config["submission"]["method"] not in config["methods"]:
-        known = ", ".join(sorted(config["methods"]))
-        yield (
-            ["submission", "method"],
-            f"no method {config['submission']['method']!r}; the methods are: {known}",
-        )
-    if config["phantom"]["slices"][0] > config["phantom"]["slices"][1]:
-        yield ["phantom", "slices"], f"found {config['phantom']['slices']}, expected [fewest, most]"
-    for name, block in config["methods"].items():
-        for role in ("teacher", "student"):
-            network = merged(block, block.get(role, {})).get("network", {})
-            if network.get("trainable") == "head" and network.get("weights") == "none":
-                text = (
-                    "head needs network.weights: a final layer on random features learns nothing; hub, a file, or all"
-                )
-                yield ["methods", name, "network", "trainable"], text
-                break
 
 
 def _line(path: list[Any], text: str, sources: dict[str, Config]) -> str:

@@ -41,15 +41,15 @@ def stale_outputs(results: Path, block: Block, root: Path) -> list[Stale]:
         block: gives the present config block of a stage at given wildcards; raises KeyError where it is gone.
         root: the present raw folder, for stages whose input is a folder; skipped where it is not mounted.
     """
-    outputs = dict(_outputs(results))
-    records = {folder: store.read_done(folder) for folder in set(outputs.values())}
+    made = dict(outputs(results))
+    records = {folder: store.read_done(folder) for folder in set(made.values())}
     reasons = {folder: _why_stale(record, block, root) for folder, record in records.items()}
     found = {}
-    for path, folder in outputs.items():
+    for path, folder in made.items():
         why = reasons[folder] or _altered(path)
         if why:
             found[path] = Stale(path, folder.parent.name, why)
-    return list(_with_followers(found, outputs, records).values())
+    return list(_with_followers(found, made, records).values())
 
 
 def unlink(stale: list[Stale]) -> None:
@@ -92,7 +92,8 @@ def _with_followers(
         found = {**found, **more}
 
 
-def _outputs(results: Path) -> Iterator[tuple[Path, Path]]:
+def outputs(results: Path) -> Iterator[tuple[Path, Path]]:
+    """Every output under ``results`` that the store made, with the store folder it comes from."""
     for parent, _, names in os.walk(results):
         for name in sorted(names):
             path = Path(parent) / name

@@ -22,10 +22,16 @@ def apply_window(hounsfield: NDArray[Any], center: float, width: float) -> NDArr
     return _exact_levels(hounsfield.astype(np.float64), center, width)
 
 
-def resize_slice(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+def resize_slice(image: NDArray[np.uint8], pixels: int, centre: float = 1.0) -> NDArray[np.uint8]:
     """A (pixels, pixels) version of ``image`` (rows, columns), its aspect kept.
 
     What is not square is first padded evenly with the window's floor. Area means when shrinking, linear when growing.
+
+    Args:
+        image: windowed slice.
+        pixels: side of the result.
+        centre: share of the square's side that is kept, around its middle; 1 = the whole slice. The neck lies in the
+            middle of a neck CT, so a part of the slice shows the spine in finer pixels at the same cost.
     """
     rows, columns = image.shape
     top, left = square_margin(rows, columns)
@@ -34,6 +40,8 @@ def resize_slice(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
         square = np.zeros((side, side), np.uint8)
         square[top : top + rows, left : left + columns] = image
         image = square
+    if centre < 1:
+        image = _middle(image, centre)
     if image.shape[0] == pixels:
         return np.ascontiguousarray(image)
     method = cv2.INTER_AREA if image.shape[0] > pixels else cv2.INTER_LINEAR
@@ -44,6 +52,13 @@ def square_margin(rows: int, columns: int) -> tuple[int, int]:
     """(top, left) margin in pixels that makes an image square; a cached pixel is (stored + margin) * pixels / side."""
     side = max(rows, columns)
     return (side - rows) // 2, (side - columns) // 2
+
+
+def _middle(square: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    side = square.shape[0]
+    kept = max(1, round(share * side))
+    first = (side - kept) // 2
+    return square[first : first + kept, first : first + kept]
 
 
 @lru_cache(maxsize=16)

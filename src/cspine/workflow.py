@@ -15,9 +15,10 @@ from typing import Any, TextIO
 
 from cspine import blocks, receipts, runtime, tracking
 from cspine.cli import FAILURES
-from cspine.config import Config, complete_config, read_yaml
+from cspine.config import complete_config, read_yaml
 from cspine.fingerprint import fingerprint
 from cspine.hashing import canonical_json
+from cspine.layers import Config, is_phantom
 
 RESULTS = Path("results")
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -36,9 +37,9 @@ class Plan:
 
     def __init__(self, workflow: Any, raw: Config) -> None:
         base = Path(workflow.basedir)
-        sources = {_shown(name, base): read_yaml(Path(name)) for name in reversed(workflow.configfiles)}
+        sources = {_shown(name, base): read_yaml(_found(name, base)) for name in reversed(workflow.configfiles)}
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
-        self.is_phantom = blocks.is_phantom(self.config)
+        self.is_phantom = is_phantom(self.config)
         self._set_environment(base)
         self._lock: TextIO | None = None
         self._told = False
@@ -103,19 +104,35 @@ class Plan:
             print(line, file=sys.stderr)
 
 
+def targets_of(argv: list[str]) -> set[str]:
+    """The targets this call of Snakemake asks for; none when the process was not started as ``snakemake``."""
+    arguments = _arguments(argv)
+    return set(arguments.targets or ()) if arguments else set()
+
+
 def _only_looks(argv: list[str]) -> bool:
     """Whether this call of Snakemake only reports (dry run, lint, drawings): then nothing may be unlinked."""
+    arguments = _arguments(argv)
+    return arguments is None or any(getattr(arguments, name, None) for name in LOOKS_ONLY)
+
+
+def _arguments(argv: list[str]) -> Any:
+    """Snakemake's own reading of its command line: the Snakefile is read before Snakemake tells it."""
     from snakemake.cli import parse_args
 
     try:
-        _, arguments = parse_args(argv)
+        return parse_args(argv)[1]
     except (Exception, SystemExit):
-        return True
-    return any(getattr(arguments, name, None) for name in LOOKS_ONLY)
+        return None
 
 
 def _first(entry: str, path: str) -> Iterable[str]:
     return [entry, *(p for p in path.split(os.pathsep) if p and p != entry)]
+
+
+def _found(name: str, base: Path) -> Path:
+    """The config file ``name``; an experiment has left the folder that the Snakefile's own names start from."""
+    return Path(name) if Path(name).exists() else base / name
 
 
 def _shown(name: str, base: Path) -> str:

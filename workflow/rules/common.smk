@@ -1,11 +1,5 @@
 # What the rules share. Only this file runs code while the workflow is read; everything it runs is in src/cspine/.
-import json
-import os
-import sys
 from pathlib import Path
-
-SOURCE = Path(workflow.basedir) / "src"
-sys.path.insert(0, str(SOURCE))
 
 from snakemake.exceptions import WorkflowError
 
@@ -76,13 +70,47 @@ def folds_of(method, name, round=None):
 
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
-    name = PLAN.method(wildcards.method, int(wildcards.round))["network"]["weights"]
-    if name in ("none", "hub"):
+    name = block_of_round(wildcards)["network"]["weights"]
+    return [] if name in ("none", "hub") else existing(name, wildcards, "network.weights", "none, hub")
+
+
+def model_to_start_from(wildcards):
+    """The finished model that the weights of a round start from, when its config names one."""
+    name = block_of_round(wildcards)["init_from"]
+    if name == "none":
         return []
+    if name == "previous_round":
+        return f"results/{wildcards.method}/fold-{wildcards.fold}/round-{int(wildcards.round) - 1}/model.safetensors"
+    if name in METHODS:
+        return f"results/{name}/fold-{wildcards.fold}/round-{last_round(name)}/model.safetensors"
+    return existing(name, wildcards, "init_from", f"none, previous_round, a method ({', '.join(METHODS)})")
+
+
+def existing(name, wildcards, key, others):
+    """``name`` when there is such a file."""
     if not Path(name).is_file():
-        key = f"methods.{wildcards.method}.network.weights"
-        raise WorkflowError(f"{key}: no file {name}; expected none, hub or the path of a weights file")
+        raise WorkflowError(
+            f"methods.{wildcards.method}.{key}: no file {name}; expected {others} or the path of a file"
+        )
     return name
+
+
+def block_of_round(wildcards):
+    """A method's block as it is in a round."""
+    return PLAN.method(wildcards.method, int(wildcards.round))
+
+
+def presence_for(wildcards):
+    """The presence labels, for a round that is taught them as its targets or beside them."""
+    block = block_of_round(wildcards)
+    wanted = block["targets"] == "presence" or block["training"]["presence_weight"] > 0
+    return "results/labels/presence.parquet" if wanted else []
+
+
+def truth_for(wildcards):
+    """params: `--truth …` for a method that is taught the phantom's hidden truth."""
+    taught = PLAN.method(wildcards.method)["targets"] == "truth"
+    return "--truth data/phantom_truth/slices.parquet" if taught else ""
 
 
 def pseudo_labels_before(wildcards):

@@ -150,6 +150,31 @@ rule label_slices:
         "--config {params.config:q} --log {log}"
 
 
+rule label_presence:
+    """Masks -> which vertebrae each slice of a segmented study shows."""
+    input:
+        segmentations=rules.inventory.output.segmentations,
+        slices=rules.index.output.slices,
+    output:
+        presence="results/labels/presence.parquet",
+        findings="results/labels/presence_findings.parquet",
+    log:
+        "logs/label_presence.txt",
+    benchmark:
+        "logs/benchmarks/label_presence.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        root=config["data"]["root"],
+        code=code_of("label_presence"),
+    shell:
+        "python -m cspine label_presence --root {params.root:q} --segmentations {input.segmentations} "
+        "--slices {input.slices} --presence {output.presence} --findings {output.findings} --log {log}"
+
+
 rule assign_folds:
     """Every study's role in every fold: train, select or heldout."""
     input:

@@ -9,6 +9,8 @@ rule build_training_set:
         folds=rules.assign_folds.output.folds,
         slices=rules.index.output.slices,
         pseudo_labels=pseudo_labels_before,
+        presence=presence_for,
+        phantom=lambda wildcards: rules.make_phantom.output.manifest if truth_for(wildcards) else [],
     output:
         training_set=f"results/{FOLD_ROUND}/training_set.parquet",
     log:
@@ -22,12 +24,14 @@ rule build_training_set:
         mem_mb=4000,
     params:
         pseudo_labels=option("pseudo_labels"),
+        presence=option("presence"),
+        truth=truth_for,
         config=block_of("build_training_set"),
         code=code_of("build_training_set"),
         at=at,
     shell:
         "python -m cspine build_training_set --labels {input.labels} --folds {input.folds} --slices {input.slices} "
-        "--training-set {output.training_set} {params.pseudo_labels} "
+        "--training-set {output.training_set} {params.pseudo_labels} {params.presence} {params.truth} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 
@@ -37,6 +41,7 @@ rule train:
         training_set=rules.build_training_set.output.training_set,
         shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
         weights=weights_file,
+        init_from=model_to_start_from,
     output:
         model=f"results/{FOLD_ROUND}/model.safetensors",
         history=f"results/{FOLD_ROUND}/history.parquet",
@@ -52,12 +57,14 @@ rule train:
         gpu=1,
     params:
         weights=option("weights"),
+        init_from=option("init_from"),
         config=block_of("train"),
         code=code_of("train"),
         at=at,
     shell:
         "python -m cspine train --training-set {input.training_set} --shards {input.shards} "
         "--model {output.model} --history {output.history} {params.weights} "
+        "{params.init_from} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.progress import say
+from cspine.slice_targets import TARGETS, targets_from_masks, targets_from_truth, with_presence
 from cspine.stage import InPath, OutPath
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
@@ -20,14 +21,17 @@ SLICE = [UID, "z_index"]
 
 @dataclass(frozen=True)
 class TrainingSetConfig:
-    """Which round of which fold."""
+    """Which round of which fold, and what is taught."""
 
     fold: int
     round: int  # 0: the teacher; from 1 on: a student, taught the pseudo-labels of the round before as well
+    targets: str = "fracture"  # one of slice_targets.TARGETS
 
     def __post_init__(self) -> None:
         if self.round < 0:
             raise CspineError(f"round: found {self.round}, expected 0 or more")
+        if self.targets not in TARGETS:
+            raise CspineError(f"targets: found {self.targets!r}, expected one of {', '.join(TARGETS)}")
 
 
 def build_training_set(
@@ -37,16 +41,21 @@ def build_training_set(
     training_set: OutPath,
     *,
     pseudo_labels: InPath | None = None,
+    presence: InPath | None = None,
+    truth: InPath | None = None,
     config: TrainingSetConfig,
 ) -> None:
     """Join labels, pseudo-labels and roles; held-out studies stay out.
 
     Args:
-        labels: labels/slices.parquet.
+        labels: labels/slices.parquet; what is taught with ``targets: fracture``.
         folds: folds.parquet.
         slices: index/slices.parquet; every row must be a readable slice of it.
         training_set: the rows of the roles train and select.
         pseudo_labels: of the round before; needed from round 1 on, refused in round 0.
+        presence: labels/presence.parquet. With ``targets: presence`` it is what is taught, otherwise it is laid beside
+            the targets in the columns present_C1..present_C7 (NaN where no mask covers the slice).
+        truth: slices.parquet of the phantom's truth; what is taught with ``targets: truth``.
         config: see TrainingSetConfig.
     """
     if (pseudo_labels is None) != (config.round == 0):
@@ -55,9 +64,21 @@ def build_training_set(
             f"build_training_set: --pseudo_labels in round {config.round}: {found}; rounds from 1 on need it"
         )
     fold_table = read_table(folds)
+    index = read_table(slices, ["cohort", UID, "slice_number", "z_index"])
     pseudo = read_table(pseudo_labels) if pseudo_labels is not None else None
-    table = join_training_set(read_table(labels), fold_table, pseudo, config)
-    check_training_set(table, fold_table, read_table(slices, ["cohort", UID, "slice_number", "z_index"]), config)
+    masks = read_table(presence) if presence is not None else None
+    if config.targets == "presence" and masks is not None:
+        taught = targets_from_masks(masks)
+    elif config.targets == "truth" and truth is not None:
+        taught = targets_from_truth(read_table(truth), index)
+    elif config.targets == "fracture":
+        taught = read_table(labels)
+    else:
+        raise CspineError(f"build_training_set: targets: {config.targets} needs --{config.targets}; none was given")
+    table = join_training_set(taught, fold_table, pseudo, config)
+    check_training_set(table, fold_table, index, config)
+    if masks is not None and config.targets != "presence":
+        table = with_presence(table, masks)
     write_table(table, training_set)
     say(f"build_training_set: fold {config.fold} round {config.round}: {describe(table)}")
 
@@ -95,8 +116,12 @@ def check_training_set(
     assert len(matched) == len(table), f"{len(table) - len(matched)} rows are no slice of the index"
     if not (table["role"] == "train").any():
         raise CspineError(
-            f"fold {config.fold} round {config.round}: no labelled study has the role train; "
-            "expected boxed or unfractured ones (labels.unfractured, folds.count)"
+            f"fold {config.fold} round {config.round}: no labelled study has the role train; expected "
+            + (
+                "segmented ones (targets: presence)"
+                if config.targets == "presence"
+                else "boxed or unfractured ones (labels.unfractured, folds.count)"
+            )
         )
 
 

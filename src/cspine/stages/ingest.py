@@ -54,6 +54,8 @@ class IngestConfig:
     cohort: str = "train"
     #: side of a cached slice in pixels
     pixels: int = 256
+    #: share of the slice's side that is cached, around its middle; 1 = the whole slice
+    centre: float = 1.0
     #: of the window, in Hounsfield units; bone is 400 wide 2000
     window_center: float = 400.0
     window_width: float = 2000.0
@@ -65,6 +67,8 @@ class IngestConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise CspineError(f"ingest.{name} is '{getattr(self, name)}'; choose one of {', '.join(known)}")
+        if not 0 < self.centre <= 1:
+            raise CspineError(f"ingest.centre is {self.centre:g}; a share above 0, up to 1 (the whole slice) is needed")
         if self.pixels < 8 or self.window_width <= 0:
             raise CspineError(
                 f"ingest.pixels is {self.pixels} and ingest.window_width {self.window_width:g};"
@@ -225,7 +229,7 @@ def _single_threaded() -> None:
 def _row(study: Study, z: int, config: IngestConfig) -> dict[str, Any]:
     hounsfield = study.hounsfield[z]
     levels = apply_window(hounsfield, config.window_center, config.window_width)
-    blob = encode(resize_slice(levels, config.pixels), config.codec)
+    blob = encode(resize_slice(levels, config.pixels, config.centre), config.codec)
     return {
         UID: study.StudyInstanceUID,
         "z_index": z,

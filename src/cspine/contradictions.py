@@ -1,0 +1,112 @@
+"""Mistakes in a config that no single key shows: values that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cspine.layers import Config, in_round, is_phantom, merged
+from cspine.schema import Mistake
+
+
+def contradictions(config: Config) -> Iterator[Mistake]:
+    """What each value allows by itself and the values together do not."""
+    for fold in config["folds"]["run"]:
+        if fold >= config["folds"]["count"]:
+            yield (
+                ["folds", "run"],
+                f"fold {fold} does not exist: folds.count is {config['folds']['count']} (0 .. count - 1)",
+            )
+    if config["submission"]["method"] not in config["methods"]:
+        known = ", ".join(sorted(config["methods"]))
+        yield (
+            ["submission", "method"],
+            f"no method {config['submission']['method']!r}; the methods are: {known}",
+        )
+    elif config["methods"][config["submission"]["method"]]["targets"] == "presence":
+        yield ["submission", "method"], "its targets are vertebrae, not fractures; expected a method of other targets"
+    if config["phantom"]["slices"][0] > config["phantom"]["slices"][1]:
+        yield ["phantom", "slices"], f"found {config['phantom']['slices']}, expected [fewest, most]"
+    yield from _of_evidence(config)
+    for name, block in config["methods"].items():
+        yield from _of_targets(config, name, block)
+        yield from _of_init_from(config, name)
+        for role in ("teacher", "student"):
+            in_role = merged(block, block.get(role, {}))
+            network = in_role.get("network", {})
+            random = network.get("weights") == "none" and in_role.get("init_from") == "none"
+            if network.get("trainable") == "head" and random:
+                text = (
+                    "head needs network.weights: a final layer on random features learns nothing; hub, a file, or all"
+                )
+                yield ["methods", name, "network", "trainable"], text
+                break
+            training = list(_of_training(["methods", name, "training"], in_role["training"]))
+            if training:
+                yield from training
+                break
+
+
+def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:
+    """A loss, a schedule or a batch that its other keys make no sense with."""
+    if training["patient_term"] and training["loss"] != "competition":
+        text = f"belongs to loss: competition, found loss: {training['loss']}; expected false, or the other loss"
+        yield [*path, "patient_term"], text
+    if training["min_learning_rate"] > training["learning_rate"]:
+        text = f"found {training['min_learning_rate']}, expected at most learning_rate, {training['learning_rate']}"
+        yield [*path, "min_learning_rate"], text
+    size, parts = training["batch_size"], training["accumulate"]
+    if size != "auto" and parts > 1 and size < 2 * parts:
+        text = f"found {parts}, expected at most {size // 2}: normalisation needs two examples in each part of a batch"
+        yield [*path, "accumulate"], text
+
+
+def _of_evidence(config: Config) -> Iterator[Mistake]:
+    """The arms exist, and differ in what they are taught only: equal optimiser steps."""
+    steps = {}
+    for arm, block in config.get("evidence", {}).items():
+        path = ["evidence", arm]
+        method = config["methods"].get(block["method"])
+        if method is None or block["round"] >= method["rounds"]:
+            yield path, f"no round {block['round']} of {block['method']}; the methods: {', '.join(config['methods'])}"
+            continue
+        training = in_round(method, block["round"])["training"]
+        steps[arm] = training["epochs"] * training["epoch_steps"]
+        if not steps[arm]:
+            yield path, "an epoch of this arm is as long as its training set; expected training.epoch_steps above 0"
+    if len(set(steps.values())) > 1:
+        yield ["evidence"], f"expected the same optimiser steps (epochs x epoch_steps) for every arm, found {steps}"
+    if steps and not is_phantom(config):
+        yield ["evidence"], "the truth is known of the phantom only; expected data.root: data/phantom"
+
+
+def _of_targets(config: Config, name: str, block: Config) -> Iterator[Mistake]:
+    path = ["methods", name, "targets"]
+    if block["targets"] != "fracture" and block["rounds"] > 1:
+        yield path, f"{block['targets']} leaves nothing to pseudo-label; expected rounds: 1, found {block['rounds']}"
+    if block["targets"] == "truth" and not is_phantom(config):
+        yield path, "truth is known of the phantom only; expected fracture or presence, or data.root: data/phantom"
+
+
+def _of_init_from(config: Config, name: str) -> Iterator[Mistake]:
+    """A round cannot start from itself, from a method that waits for it, or from a round before the first."""
+    methods = config["methods"]
+    for round in range(methods[name]["rounds"]):
+        found = in_round(methods[name], round)["init_from"]
+        path = ["methods", name, "init_from"]
+        if found == "previous_round" and round == 0:
+            yield path, "the teacher has no previous round; expected it in the method's `student:` block only"
+        elif found in methods and name in _ancestors(methods, found):
+            yield path, f"{name} would start from {found}, which starts from {name}"
+
+
+def _ancestors(methods: Config, name: str) -> set[str]:
+    """``name`` and every method that one of its rounds starts from, directly or through others."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in methods and current not in seen:
+            seen.add(current)
+            waiting += [in_round(methods[current], r)["init_from"] for r in range(methods[current]["rounds"])]
+    return seen

@@ -1,0 +1,169 @@
+"""Does the method work? Teacher, student and a network taught the truth, on the same test studies, in paired intervals.
+
+Only a data set whose every fracture is known can answer: the phantom. Every measure is computed on each resample of
+the studies, so that any difference of two arms has a paired interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cspine.bootstrap import Estimate, auc, interval, resampled_aucs
+from cspine.metric import Floats, exam_losses
+from cspine.studies import LABELS, VERTEBRAE
+
+LEAST_POSITIVES = 5  #: fractured studies a vertebra needs to have a slice AUC
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The test studies and what is really in their slices.
+
+    Attributes:
+        labels: (studies, 8) in the order of LABELS.
+        study: (slices,) the row of ``labels`` each slice belongs to.
+        present: (slices, 7) whether the slice shows C1..C7.
+        fractured: (slices, 7) whether a fracture of C1..C7 is visible in it.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of its name
+    labels: Floats
+    study: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    fractured: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one way of teaching says about the test studies, in the test set's order."""
+
+    probability: Floats  # (studies, 8)
+    slices: Floats  # (slices, 7)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value on all studies, and on every resample."""
+
+    value: float
+    draws: Floats  # (draws,), NaN where a resample holds one class only
+
+    def estimate(self) -> Estimate:
+        """The value with its 95 % interval."""
+        return Estimate(self.value, *interval(self.draws))
+
+    def minus(self, other: Measured) -> Measured:
+        """The difference on the same resamples."""
+        return Measured(self.value - other.value, self.draws - other.draws)
+
+
+Measure = Callable[[TestSet, Arm, Floats], Measured]
+
+
+def weighted_loss(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """The competition's loss, per exam (see ``metric``)."""
+    losses = exam_losses(test.labels, arm.probability)
+    return Measured(float(losses.mean()), (counts @ losses) / counts.sum(axis=1))
+
+
+def patient_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """AUC of patient_overall over the studies."""
+    truth, score = test.labels[:, 0], arm.probability[:, 0]
+    return Measured(auc(truth, score), resampled_aucs(truth, score, counts))
+
+
+def vertebra_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """Mean over C1..C7 of the AUC over the studies."""
+    columns = range(1, len(LABELS))
+    found = [(test.labels[:, c], arm.probability[:, c]) for c in columns if _enough(test.labels[:, c])]
+    return _mean([Measured(auc(t, s), resampled_aucs(t, s, counts)) for t, s in found])
+
+
+def slice_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """Mean over C1..C7 of the AUC over the slices that show the vertebra; the resamples draw studies, not slices.
+
+    Over all slices most of an AUC comes from knowing which vertebra is in view; here that is worth nothing.
+    """
+    return _slice_auc(test, arm, counts, test.present)
+
+
+def slice_auc_all(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """The same over all slices, to be seen beside it."""
+    return _slice_auc(test, arm, counts, np.ones_like(test.present))
+
+
+#: column name -> how it is measured
+MEASURES: dict[str, Measure] = {
+    "loss": weighted_loss,
+    "patient_auc": patient_auc,
+    "vertebra_auc": vertebra_auc,
+    "slice_auc": slice_auc,
+    "slice_auc_all": slice_auc_all,
+}
+
+
+def measure_arms(test: TestSet, arms: Mapping[str, Arm], counts: Floats) -> dict[str, dict[str, Measured]]:
+    """Every measure of every arm: ``result[arm][measure]``.
+
+    Args:
+        test: the test studies.
+        arms: by name.
+        counts: (draws, studies) from ``bootstrap.multiplicities``, the same for all arms.
+    """
+    return {name: {key: measure(test, arm, counts) for key, measure in MEASURES.items()} for name, arm in arms.items()}
+
+
+def gap_closed(student: Measured, teacher: Measured, truth: Measured) -> Measured:
+    """Which share of the way from the teacher to the truth the student goes; NaN where there is no way to go."""
+    gain, gap = student.minus(teacher), truth.minus(teacher)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Measured(gain.value / gap.value if gap.value else float("nan"), gain.draws / gap.draws)
+
+
+def evidence_table(measured: Mapping[str, Mapping[str, Measured]], differences: list[tuple[str, str]]) -> pd.DataFrame:
+    """One row per arm and measure, then per difference (``arm`` minus ``than``) and measure, with intervals."""
+    rows = [_row(arm, "", key, found) for arm, keys in measured.items() for key, found in keys.items()]
+    rows += [
+        _row(arm, than, key, measured[arm][key].minus(measured[than][key]))
+        for arm, than in differences
+        for key in MEASURES
+    ]
+    return pd.DataFrame(rows)
+
+
+def _row(arm: str, than: str, measure: str, found: Measured) -> dict[str, object]:
+    estimate = found.estimate()
+    return {
+        "arm": arm,
+        "than": than,
+        "measure": measure,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+    }
+
+
+def _slice_auc(test: TestSet, arm: Arm, counts: Floats, shown: NDArray[np.bool_]) -> Measured:
+    found = []
+    for column in range(len(VERTEBRAE)):
+        if not _enough(test.labels[:, column + 1]):
+            continue
+        rows = shown[:, column]
+        truth, score = test.fractured[rows, column], arm.slices[rows, column]
+        found.append(Measured(auc(truth, score), resampled_aucs(truth, score, counts[:, test.study[rows]])))
+    return _mean(found)
+
+
+def _enough(labels: Floats) -> bool:
+    return LEAST_POSITIVES <= labels.sum() <= len(labels) - LEAST_POSITIVES
+
+
+def _mean(found: list[Measured]) -> Measured:
+    if not found:
+        return Measured(float("nan"), np.array([np.nan]))
+    return Measured(float(np.mean([m.value for m in found])), np.mean([m.draws for m in found], axis=0))

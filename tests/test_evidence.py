@@ -1,0 +1,131 @@
+"""The evidence: what is measured over which slices, paired differences, and what the table claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cspine.bootstrap import multiplicities, resamples
+from cspine.errors import CspineError
+from cspine.evidence import Arm, Measured, TestSet, gap_closed, measure_arms
+from cspine.stages.weigh_evidence import EvidenceConfig, weigh_evidence
+from cspine.studies import LABELS, UID, VERTEBRAE
+from cspine.tables import read_table, write_table
+from small_cohort import folds_of, many_studies
+
+STUDIES, PER_STUDY = 60, 14
+RNG = np.random.default_rng(1)
+
+
+def made_up_test_set() -> TestSet:
+    """60 studies of 14 slices: C1 in the first two, C2 in the next two ...; a third of the vertebrae are fractured."""
+    broken = RNG.random((STUDIES, 7)) < 0.3
+    present = np.repeat(np.eye(7, dtype=bool), 2, axis=0)
+    fractured = (broken[:, None, :] & present[None]).reshape(-1, 7)
+    labels = np.column_stack([broken.any(axis=1), broken]).astype(float)
+    study = np.repeat(np.arange(STUDIES), PER_STUDY)
+    return TestSet(labels, study, np.tile(present, (STUDIES, 1)), fractured)
+
+
+TEST = made_up_test_set()
+COUNTS = multiplicities(resamples(STUDIES, 200, 0))
+
+
+def arm(skill: float, knows_the_level: bool = False) -> Arm:
+    """Slices: ``skill`` towards the truth; or only which vertebra is in view."""
+    noise = np.random.default_rng(2).random(TEST.fractured.shape) * 0.2
+    slices = 0.5 * TEST.present + noise if knows_the_level else skill * TEST.fractured * 0.7 + noise
+    study = np.stack([slices[TEST.study == s].max(axis=0) for s in range(STUDIES)])
+    return Arm(np.clip(np.column_stack([study.max(axis=1), study]), 0.01, 0.99), slices)
+
+
+def test_knowing_which_vertebra_is_in_view_is_worth_nothing_where_it_is_in_view() -> None:
+    found = measure_arms(TEST, {"level": arm(0, knows_the_level=True)}, COUNTS)["level"]
+    assert abs(found["slice_auc"].value - 0.5) < 0.06
+    assert found["slice_auc_all"].value > 0.85
+
+
+def test_skill_shows_in_every_measure_and_the_interval_holds_the_value() -> None:
+    found = measure_arms(TEST, {"none": arm(0), "some": arm(1)}, COUNTS)
+    for measure, better in found["some"].items():
+        gain = better.minus(found["none"][measure]).estimate()
+        assert (gain.high < 0) if measure == "loss" else (gain.low > 0), measure
+        estimate = better.estimate()
+        assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_an_arm_less_itself_is_nothing_on_every_resample() -> None:
+    some = measure_arms(TEST, {"some": arm(1)}, COUNTS)["some"]
+    for found in some.values():
+        assert found.minus(found).value == 0 and not np.nan_to_num(found.minus(found).draws).any()
+
+
+def test_the_share_of_the_gap_is_one_at_the_truth_and_none_at_the_teacher() -> None:
+    teacher, truth = (measure_arms(TEST, {"a": arm(s)}, COUNTS)["a"]["loss"] for s in (0.2, 1.0))
+    assert gap_closed(truth, teacher, truth).value == pytest.approx(1)
+    assert gap_closed(teacher, teacher, truth).value == 0
+    half = Measured((teacher.value + truth.value) / 2, (teacher.draws + truth.draws) / 2)
+    assert gap_closed(half, teacher, truth).value == pytest.approx(0.5)
+
+
+def run(tmp_path: Path, **config: object) -> tuple[pd.DataFrame, str]:
+    studies = many_studies(40, seed=3)
+    folds = folds_of(studies)
+    uids = [f"test-{s:03d}" for s in range(STUDIES)]
+    labels = pd.DataFrame(TEST.labels.astype(int), columns=list(LABELS)).assign(**{UID: uids})
+    labels.sample(frac=1, random_state=0).to_csv(tmp_path / "test.csv", index=False)
+    keys = pd.DataFrame({UID: np.repeat(uids, PER_STUDY), "slice_number": np.tile(np.arange(PER_STUDY), STUDIES)})
+    columns = {f"present_{v}": TEST.present[:, i] for i, v in enumerate(VERTEBRAE)}
+    columns |= {f"fractured_{v}": TEST.fractured[:, i] for i, v in enumerate(VERTEBRAE)}
+    write_table(keys.assign(cohort="test", **columns).sample(frac=1, random_state=1), tmp_path / "slices.parquet")
+    write_table(studies, tmp_path / "studies.parquet")
+    write_table(folds, tmp_path / "folds.parquet")
+    given: dict[str, list[Path]] = {}
+    for name, skill in (("teacher", 0.3), ("student", 0.6), ("truth", 1.0)):
+        made = arm(skill)
+        table = pd.DataFrame(made.probability, columns=list(LABELS)).assign(**{UID: uids, "cohort": "test"})
+        slices = keys.assign(cohort="test", **{v: made.slices[:, i] for i, v in enumerate(VERTEBRAE)})
+        for what, content in (("studies", table), ("slices", slices)):
+            given[f"{name}_{what}"] = [tmp_path / f"{name}_{what}.parquet"]
+            write_table(content, given[f"{name}_{what}"][0])
+    out = tmp_path / "evidence.parquet", tmp_path / "evidence.md"
+    weigh_evidence(
+        tmp_path / "studies.parquet", tmp_path / "folds.parquet", tmp_path / "test.csv", tmp_path / "slices.parquet",
+        **given, evidence=out[0], table=out[1],
+        config=EvidenceConfig(folds_run=[0], steps=100, bootstrap=100, **config),  # type: ignore[arg-type]
+    )  # fmt: skip
+    return read_table(out[0]), out[1].read_text()
+
+
+def test_the_table_says_phantom_sizes_and_steps_and_where_the_student_lands(tmp_path: Path) -> None:
+    table, text = run(tmp_path)
+    assert "PHANTOM" in text and f"{STUDIES} test studies" in text and "100 optimiser steps" in text
+    rows = table.set_index(["arm", "than", "measure"])["value"]
+    assert rows["constant", "", "slice_auc"] == 0.5 and rows["constant", "", "patient_auc"] == 0.5
+    assert rows["truth", "teacher", "loss"] < rows["student", "teacher", "loss"] < 0
+    assert "| taught the truth |" in text and "share of the way" in text
+
+
+def test_the_smoke_size_claims_nothing(tmp_path: Path) -> None:
+    assert "measures nothing" in run(tmp_path, size="smoke")[1]
+
+
+def test_a_test_study_that_an_arm_did_not_predict_is_an_error_not_a_smaller_table(tmp_path: Path) -> None:
+    run(tmp_path)
+    path = tmp_path / "student_studies.parquet"
+    table = read_table(path)
+    write_table(table[table[UID] != "test-005"], path)
+    given = {
+        f"{name}_{what}": [tmp_path / f"{name}_{what}.parquet"]
+        for name in ("teacher", "student", "truth")
+        for what in ("studies", "slices")
+    }
+    with pytest.raises(CspineError, match="student has not predicted"):
+        weigh_evidence(
+            tmp_path / "studies.parquet", tmp_path / "folds.parquet", tmp_path / "test.csv",
+            tmp_path / "slices.parquet", **given, evidence=tmp_path / "e.parquet", table=tmp_path / "e.md",
+            config=EvidenceConfig(folds_run=[0], steps=100, bootstrap=20),
+        )  # fmt: skip
