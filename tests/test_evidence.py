@@ -76,7 +76,7 @@ def run(tmp_path: Path, **config: object) -> tuple[pd.DataFrame, str]:
     folds = folds_of(studies)
     uids = [f"test-{s:03d}" for s in range(STUDIES)]
     labels = pd.DataFrame(TEST.labels.astype(int), columns=list(LABELS)).assign(**{UID: uids})
-    labels.sample(frac=1, random_state=0).to_csv(tmp_path / "test.csv", index=False)
+    labels[1:].sample(frac=1, random_state=0).to_csv(tmp_path / "test.csv", index=False)
     keys = pd.DataFrame({UID: np.repeat(uids, PER_STUDY), "slice_number": np.tile(np.arange(PER_STUDY), STUDIES)})
     columns = {f"present_{v}": TEST.present[:, i] for i, v in enumerate(VERTEBRAE)}
     columns |= {f"fractured_{v}": TEST.fractured[:, i] for i, v in enumerate(VERTEBRAE)}
@@ -102,7 +102,8 @@ def run(tmp_path: Path, **config: object) -> tuple[pd.DataFrame, str]:
 
 def test_the_table_says_phantom_sizes_and_steps_and_where_the_student_lands(tmp_path: Path) -> None:
     table, text = run(tmp_path)
-    assert "PHANTOM" in text and f"{STUDIES} test studies" in text and "100 optimiser steps" in text
+    assert "PHANTOM" in text and "100 optimiser steps" in text
+    assert f"{STUDIES - 1} test studies" in text  # one folder of test_images is asked for by nobody
     rows = table.set_index(["arm", "than", "measure"])["value"]
     assert rows["constant", "", "slice_auc"] == 0.5 and rows["constant", "", "patient_auc"] == 0.5
     assert rows["truth", "teacher", "loss"] < rows["student", "teacher", "loss"] < 0

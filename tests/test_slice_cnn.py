@@ -164,7 +164,10 @@ def test_predictions_are_the_seven_fractures_whatever_else_the_network_says(shar
     model = slice_cnn.build(config_of(neighbours=1), outputs=15).eval()
     table = table_of(*(("1.0", z) for z in range(5)))
     exact = Precision("fp32", "cpu")
-    found = slice_cnn.predict_slices(model, table, shards, torch.device("cpu"), exact, batch_size=2)
+    tables = [table.iloc[:3], table.iloc[3:]]
+    batches = list(slice_cnn.predict_slices(model, tables, shards, torch.device("cpu"), exact, batch_size=2))
+    assert [len(b) for b in batches] == [2, 1, 2]  # no batch crosses from one table to the next
+    found = np.concatenate(batches)
     stack = SliceExamples(table, shards, 1, None, 0)
     with torch.inference_mode():
         expected = torch.sigmoid(model(torch.stack([stack[0, i][0] for i in range(5)])))[:, :7]

@@ -145,6 +145,18 @@ def test_a_boxed_slice_is_positive_for_whatever_the_truth_shows_broken_in_it(pro
     assert (labels.loc[labels["source"] != "box", list(VERTEBRAE)] == 0).all(axis=None)
 
 
+def test_presence_from_the_masks_is_what_the_truth_says_of_the_segmented_studies(project: Project) -> None:
+    presence = project.table("results/labels/presence.parquet")
+    studies = project.table("data/phantom_truth/studies.parquet").set_index(UID)
+    assert set(presence[UID]) == set(studies.index[studies["segmented"]])
+    both = presence.merge(project.table("data/phantom_truth/slices.parquet"), on=[UID, "slice_number"])
+    assert len(both) == len(presence) > 0
+    for vertebra in VERTEBRAE:
+        assert (both[vertebra] == both[f"present_{vertebra}"]).all(), vertebra
+    taught = project.table(f"{FOLD}/round-1/training_set.parquet")
+    assert set(taught.loc[taught["present_C1"].notna(), UID]) <= set(presence[UID])
+
+
 def test_no_held_out_study_is_in_anything_its_fold_saw(project: Project) -> None:
     folds = project.table("results/folds.parquet")
     heldout = set(folds.loc[(folds["fold"] == 0) & (folds["role"] == "heldout"), UID])
@@ -308,3 +320,32 @@ def test_the_picture_of_the_workflow_in_the_readme_has_the_edges_it_really_has(p
     block = (ROOT / "README.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]
     chains = [re.findall(r"\w+", line) for line in block.splitlines() if "-->" in line]
     assert {edge for chain in chains for edge in pairwise(chain)} == real
+
+
+TINY = (
+    "phantom.test_studies=24 phantom.segmented=6 data.shards=1 "
+    "methods.semi_supervised.training.epochs=1 methods.semi_supervised.training.epoch_steps=4 "
+    "methods.semi_supervised.training.warmup_steps=1 methods.semi_supervised.student.training.epochs=1 "
+    "methods.semi_supervised.student.training.epoch_steps=4 methods.semi_supervised.student.training.warmup_steps=1 "
+    "methods.presence.training.epochs=1"
+)
+
+
+def test_the_evidence_is_planned_in_a_folder_of_its_own_with_its_own_sizes(project: Project) -> None:
+    before = project.read("results/submission.csv"), project.segments()
+    printed = project.run("-n", "evidence", "--config", f"set={TINY}")
+    for words in ("weigh_evidence", "label_presence", "train (method presence", "truth", "experiments/evidence"):
+        assert words.split(" (")[0] in printed, words
+    assert (project.read("results/submission.csv"), project.segments()) == before
+
+
+@pytest.mark.slow
+def test_the_evidence_at_smoke_size_ends_in_its_table_and_leaves_the_submission_alone(project: Project) -> None:
+    before = project.read("results/submission.csv"), project.segments()
+    printed = project.run("evidence", "--config", f"set={TINY}")
+    for words in ("measures nothing", "PHANTOM", "4 optimiser steps", "taught the truth", "- commit:", "- seed: 2022"):
+        assert words in printed, words
+    assert (project.folder / "experiments/evidence/results/evidence.md").is_file()
+    assert (project.read("results/submission.csv"), project.segments()) == before
+    started = re.findall(r"init_from: .* taken from results/presence/fold-0/round-0/model.safetensors", printed)
+    assert len(started) == 3  # teacher, student and truth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,15 @@ class Examples(Dataset[Example], ABC):
         """Which examples have a positive target, (n,); what balanced sampling goes by."""
 
 
-def in_order(data: Examples, batch_size: int) -> list[list[Item]]:
-    """All examples once, in their own order, for evaluation and prediction."""
-    count = len(data)
-    return [[(0, i) for i in range(at, min(at + batch_size, count))] for at in range(0, count, batch_size)]
+def in_order(groups: Sequence[int], batch_size: int) -> list[list[Item]]:
+    """All examples once, in their own order, for evaluation and prediction; groups of so many share no batch."""
+    batches: list[list[Item]] = []
+    start = 0
+    for count in groups:
+        stop = start + count
+        batches += [[(0, i) for i in range(at, min(at + batch_size, stop))] for at in range(start, stop, batch_size)]
+        start = stop
+    return batches
 
 
 def loader(

@@ -111,7 +111,7 @@ class _Training:
         self.optimisation = Optimisation(network, config, precision, self.total_steps)
         self.pin = device.type == "cuda"
         self.watched = loader(
-            select, in_order(select, batch.at_once), self.settings.loader_workers, self.pin, again=True
+            select, in_order([len(select)], batch.at_once), self.settings.loader_workers, self.pin, again=True
         )
         self.saved = time.monotonic()
         self.at = self._resumed()

@@ -5,7 +5,7 @@ What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``examp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -197,26 +197,26 @@ def examples(
 
 def predict_slices(
     network: SliceNetwork,
-    table: pd.DataFrame,
+    tables: Sequence[pd.DataFrame],
     shards: Sequence[Path],
     device: torch.device,
     precision: Precision,
     batch_size: int,
     loader_workers: int = 0,
-    on_batch: Callable[[int], None] = lambda done: None,
-) -> NDArray[np.float32]:
-    """Probabilities (slices, 7) for the slices (StudyInstanceUID, z_index) of ``table``, in its order."""
-    rows = table[[UID, "z_index"]].assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
+) -> Iterator[NDArray[np.float32]]:
+    """Probabilities (slices, 7), a batch at a time, of the slices (StudyInstanceUID, z_index) of ``tables`` in order.
+
+    No batch holds slices of two tables: what else is in its batch moves a probability in its last bits.
+    """
+    rows = pd.concat([table[[UID, "z_index"]] for table in tables], ignore_index=True)
+    rows = rows.assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
     data = SliceExamples(rows, shards, network.neighbours, None, 0)
     network.eval().to(device)
-    found: list[NDArray[np.float32]] = []
-    batches = loader(data, in_order(data, batch_size), loader_workers, pin=device.type == "cuda")
-    with torch.inference_mode(), precision.autocast():
-        for i, (slices, _, _) in enumerate(batches):
+    batches = in_order([len(table) for table in tables], batch_size)
+    for slices, _, _ in loader(data, batches, loader_workers, pin=device.type == "cuda"):
+        with torch.inference_mode(), precision.autocast():
             logits = network(slices.to(device, non_blocking=True))[:, : len(VERTEBRAE)]
-            found.append(torch.sigmoid(logits.float()).cpu().numpy())
-            on_batch(min((i + 1) * batch_size, len(data)))
-    return np.concatenate(found) if found else np.empty((0, len(VERTEBRAE)), np.float32)
+            yield torch.sigmoid(logits.float()).cpu().numpy()
 
 
 def describe(config: NetworkConfig) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from cspine.devices import device_of
 from cspine.methods.registry import module_of
@@ -56,23 +60,32 @@ def predict(
     at_once = AT_ONCE if config.batch_size == "auto" else config.batch_size
     network = family.load(model)
     index = read_table(slices, ["cohort", UID, "slice_number", "z_index", "shard"])
-    groups = list(index.groupby(["cohort", "shard"], sort=True))
-    done = 0
-    for (cohort, shard), rows in groups:
-        part = Path(parts) / f"{cohort}-{shard}.parquet"
-        if not part.exists():
-            before = done
-            values = family.predict_slices(
-                network, rows, shards, device, precision, at_once, runtime().loader_workers,
-                on_batch=lambda n, before=before: report("predict", before + n, len(index), "slices"),
-            )  # fmt: skip
-            found = rows.drop(columns="shard").assign(**dict(zip(VERTEBRAE, values.T, strict=True)))
+    groups = {
+        Path(parts) / f"{cohort}-{shard}.parquet": rows
+        for (cohort, shard), rows in index.groupby(["cohort", "shard"], sort=True)
+    }
+    left = {part: rows for part, rows in groups.items() if not part.exists()}
+    if left:  # one loader for all shards: its processes take seconds to start
+        batches = family.predict_slices(
+            network, list(left.values()), shards, device, precision, at_once, runtime().loader_workers
+        )
+        predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index))
+        for part, rows in left.items():
+            values = np.stack(list(islice(predicted, len(rows))), axis=1)
+            found = rows.drop(columns="shard").assign(**dict(zip(VERTEBRAE, values, strict=True)))
             write_table(found, part.with_suffix(".tmp"))
             part.with_suffix(".tmp").replace(part)
-        done += len(rows)
-    tables = [read_table(Path(parts) / f"{cohort}-{shard}.parquet") for (cohort, shard), _ in groups]
+    tables = [read_table(part) for part in groups]
     found = pd.concat(tables).sort_values(["cohort", UID, "z_index"], ignore_index=True)
     if len(found) != len(index):
         raise AssertionError(f"{len(found)} slices predicted, {len(index)} in the index")
     say(f"predict: {len(found)} slices of {found[UID].nunique()} studies")
     write_table(found, predictions)
+
+
+def _counted(batches: Iterable[NDArray[np.float32]], done: int, total: int) -> Iterator[NDArray[np.float32]]:
+    """The rows (7,) of ``batches`` one by one, with a line of progress from time to time."""
+    for batch in batches:
+        yield from batch
+        done += len(batch)
+        report("predict", done, total, "slices")

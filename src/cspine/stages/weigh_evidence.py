@@ -82,7 +82,7 @@ def weigh_evidence(
         config: see EvidenceConfig.
     """
     labels = pd.read_csv(test_truth, dtype={UID: "str"}).sort_values(UID, ignore_index=True)
-    slices = _test_slices(read_table(slice_truth), [read_table(p) for p in teacher_slices])
+    slices = _test_slices(read_table(slice_truth), read_table(teacher_slices[0]), labels)
     test = _test_set(labels, slices)
     constant = _constant(read_table(studies), read_table(folds), config)
     arms = {"constant": Arm(np.tile(constant, (len(labels), 1)), np.zeros(test.present.shape))}
@@ -141,21 +141,22 @@ def _shares(measured: dict[str, dict[str, Measured]]) -> list[str]:
     return cells
 
 
-def _test_slices(truth: pd.DataFrame, predictions: list[pd.DataFrame]) -> pd.DataFrame:
-    """The truth of every test slice that was predicted, by study and slice number."""
-    keys = predictions[0].loc[predictions[0]["cohort"] == "test", SLICE]
-    known = truth[truth["cohort"] == "test"].merge(keys, on=SLICE, validate="1:1")
+def _test_slices(truth: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """The truth of every readable slice of the labelled test studies, by study and slice number.
+
+    A folder in test_images that test.csv does not ask for is predicted, but has no labels to be measured by.
+    """
+    read = predictions.loc[(predictions["cohort"] == "test") & predictions[UID].isin(labels[UID]), SLICE]
+    known = truth[truth["cohort"] == "test"].merge(read, on=SLICE, validate="1:1")
     return known.sort_values(SLICE, ignore_index=True)
 
 
 def _test_set(labels: pd.DataFrame, slices: pd.DataFrame) -> TestSet:
-    place = pd.Index(labels[UID]).get_indexer(pd.Index(slices[UID]))
-    if (place < 0).any():
-        raise CspineError(f"study {slices[UID][place < 0].iloc[0]} has slices and no labels in the phantom's test.csv")
+    place = pd.Index(labels[UID]).get_indexer(pd.Index(slices[UID])).astype(np.int64)
     present, fractured = (
         slices[[f"{what}_{v}" for v in VERTEBRAE]].to_numpy(dtype=bool) for what in ("present", "fractured")
     )
-    return TestSet(labels[list(LABELS)].to_numpy(dtype=np.float64), place.astype(np.int64), present, fractured)
+    return TestSet(labels[list(LABELS)].to_numpy(dtype=np.float64), place, present, fractured)
 
 
 def _arm(
