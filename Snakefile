@@ -26,10 +26,6 @@ include: "workflow/rules/common.smk"
 
 localrules:
     targets,
-    submission,
-    cache,
-    write_submission,
-    score,
 
 
 rule targets:
@@ -42,25 +38,7 @@ rule targets:
         "python -m cspine targets 2> {log}"
 
 
-rule submission:
-    """The whole chain: results/submission.csv, and its score on the terminal."""
-    input:
-        submission="results/submission.csv",
-        score=f"results/{SUBMITTED}/score.txt",
-    log:
-        "logs/submission.txt",
-    conda:
-        "envs/tables.yaml"
-    shell:
-        "(echo; cat {input.score}; echo; echo '{input.submission} is ready.') | tee {log}"
-
-
-rule cache:
-    """Read the CT once: the pixel cache and the index, before any training."""
-    input:
-        "results/index/studies.parquet",
-
-
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/study.smk"

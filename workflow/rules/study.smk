@@ -1,6 +1,11 @@
 # From study probabilities to what a person asked for: the submission and its score.
 
 
+localrules:
+    write_submission,
+    score,
+
+
 rule write_submission:
     """Exactly the rows of the sample, in its order; a study that cannot be read gets the training prior."""
     input:
