@@ -36,7 +36,7 @@ def test_schema_and_loop_know_the_same_keys_and_schedules() -> None:
             f"{BLOCK}.patient_term=true,{BLOCK}.loss=focal",
             r"patient_term: belongs to loss: competition, found",
         ),
-        (f"{BLOCK}.min_learning_rate=1", r"min_learning_rate: found 1.0, expected at most learning_rate, 0.001"),
+        (f"{BLOCK}.min_learning_rate=1", r"min_learning_rate: found 1.0, expected at most learning_rate, 0.005"),
         (f"{BLOCK}.accumulate=20", r"accumulate: found 20, expected at most 16: normalisation needs two examples"),
         ("methods.semi_supervised.student.training.accumulate=20", r"accumulate: found 20, expected at most 16"),
         (f"{BLOCK}.batch_size=all", r"batch_size: found 'all' \(text\), expected one of auto or an integer at least 2"),
