@@ -80,7 +80,7 @@ def score_heldout_studies(
             raise CspineError(
                 f"score: the held-out studies of the table for fold {fold} are not those of folds.parquet"
             )
-        training = _constants(labels.loc[sorted(roles.index[roles != "heldout"])], config)
+        training = _constants(labels.loc[sorted(roles.index[roles != "heldout"])], config.constant_clip)
         constants.append({form: np.tile(row, (len(heldout), 1)) for form, row in training.items()})
         probability.append(heldout[list(LABELS)].to_numpy(dtype=np.float64))
         uids += list(heldout[UID])
@@ -100,11 +100,7 @@ def score_test_studies(
     The constants come from the training labels (train and select) of the folds run, never from ``truth``.
     """
     truth = truth.sort_values(UID)
-    seen = set()
-    for fold in config.folds_run:
-        roles = roles_of(folds, fold)
-        seen |= set(roles.index[roles != "heldout"])
-    constants = _constants(_labels(studies).loc[sorted(seen)], config)
+    constants = constants_of_folds(studies, folds, config.folds_run, config.constant_clip)
     probability = mean_of_folds(tables, "test")[list(LABELS)].reindex(truth[UID])
     absent = probability["patient_overall"].isna().to_numpy()
     probability.loc[absent] = training_prior(studies, config.normalisation, config.constant_clip)
@@ -187,6 +183,16 @@ def _labels(studies: pd.DataFrame) -> pd.DataFrame:
     return studies[(studies["cohort"] == "train") & studies["in_csv"]].set_index(UID)[list(LABELS)]
 
 
-def _constants(labels: pd.DataFrame, config: ScoreConfig) -> dict[str, Floats]:
-    clip = config.constant_clip
+def constants_of_folds(
+    studies: pd.DataFrame, folds: pd.DataFrame, folds_run: list[int], clip: float
+) -> dict[str, Floats]:
+    """The best constants, (8,) by normalisation, of the studies that the models of these folds could learn from."""
+    seen: set[str] = set()
+    for fold in folds_run:
+        roles = roles_of(folds, fold)
+        seen |= set(roles.index[roles != "heldout"])
+    return _constants(_labels(studies).loc[sorted(seen)], clip)
+
+
+def _constants(labels: pd.DataFrame, clip: float) -> dict[str, Floats]:
     return {form: np.clip(best_constant(labels.to_numpy(), form), clip, 1 - clip) for form in NORMALISATIONS}

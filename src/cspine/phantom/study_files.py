@@ -61,7 +61,7 @@ def make_study(plan: StudyPlan, config: PhantomConfig, data: Path) -> StudyRecor
         spacing=grid.spacing,
         step=grid.step,
         sites=rendered.sites,
-        distractors=getattr(rendered, "distractors", ()),
+        distractors=rendered.distractors,
         truths=truths,
         boxes=published_boxes(plan, truths, config),
         files=files,

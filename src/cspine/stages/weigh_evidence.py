@@ -10,10 +10,8 @@ import pandas as pd
 from cspine.bootstrap import Estimate, multiplicities, resamples
 from cspine.errors import CspineError
 from cspine.evidence import MEASURES, Arm, Measured, TestSet, evidence_table, gap_closed, measure_arms
-from cspine.folds import roles_of
-from cspine.metric import Floats, best_constant
 from cspine.progress import say
-from cspine.scores import LEAST_STUDIES
+from cspine.scores import LEAST_STUDIES, constants_of_folds
 from cspine.stage import InPath, OutPath
 from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.submission import mean_of_folds
@@ -84,7 +82,8 @@ def weigh_evidence(
     labels = pd.read_csv(test_truth, dtype={UID: "str"}).sort_values(UID, ignore_index=True)
     slices = _test_slices(read_table(slice_truth), read_table(teacher_slices[0]), labels)
     test = _test_set(labels, slices)
-    constant = _constant(read_table(studies), read_table(folds), config)
+    constants = constants_of_folds(read_table(studies), read_table(folds), config.folds_run, config.constant_clip)
+    constant = constants["per_exam"]
     arms = {"constant": Arm(np.tile(constant, (len(labels), 1)), np.zeros(test.present.shape))}
     given = {
         "teacher": (teacher_studies, teacher_slices),
@@ -103,7 +102,8 @@ def weigh_evidence(
 def evidence_text(measured: dict[str, dict[str, Measured]], test: TestSet, config: EvidenceConfig) -> str:
     """The tables for the person, as Markdown."""
     fractured, positive = int(test.labels[:, 0].sum()), int(test.fractured.any(axis=1).sum())
-    half = (lambda e: (e.high - e.low) / 2)(measured["student"]["loss"].minus(measured["teacher"]["loss"]).estimate())
+    gain = measured["student"]["loss"].minus(measured["teacher"]["loss"]).estimate()
+    half = (gain.high - gain.low) / 2
     lines = [
         *(["**smoke size: checks that it runs, measures nothing.**", ""] if config.size == "smoke" else []),
         f"On the PHANTOM (synthetic: says nothing about patients): {len(test.labels)} test studies that no model saw, "
@@ -170,17 +170,6 @@ def _arm(
     if means["patient_overall"].isna().any() or np.isnan(values).any():
         raise CspineError(f"evidence: {name} has not predicted every test study and slice of the phantom")
     return Arm(means[list(LABELS)].to_numpy(dtype=np.float64), values)
-
-
-def _constant(studies: pd.DataFrame, folds: pd.DataFrame, config: EvidenceConfig) -> Floats:
-    """The best constant of the studies that the models were taught by."""
-    seen: set[str] = set()
-    for fold in config.folds_run:
-        roles = roles_of(folds, fold)
-        seen |= set(roles.index[roles != "heldout"])
-    known = studies[(studies["cohort"] == "train") & studies[UID].isin(seen)]
-    best = best_constant(known[list(LABELS)].to_numpy())
-    return np.clip(best, config.constant_clip, 1 - config.constant_clip)
 
 
 def _cell(estimate: Estimate, signed: bool) -> str:
