@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import store
+from cspine import locks, store
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
@@ -118,9 +118,9 @@ def test_store_files_are_write_protected(folds: Path) -> None:
 def test_a_folder_in_use_is_not_entered_and_its_owner_is_named(workplace: Path) -> None:
     folder = Path("work/train/abc")
     with (
-        store.locked(folder),
+        locks.locked(folder),
         pytest.raises(CspineError, match=f"in use by process {os.getpid()}"),
-        store.locked(folder, patience=0),
+        locks.locked(folder, patience=0),
     ):
         pass
 

@@ -8,10 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,76 +18,21 @@ from cspine.cache import SliceCache
 from cspine.phantom.dicom_files import read_hu
 from cspine.studies import UID, VERTEBRAE
 from cspine.windows import apply_window, resize_slice
+from smoke_projects import ROOT, Project, clean, smoke_project
 
-ROOT = Path(__file__).parent.parent
-PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "presets", "envs", "src")
 FOLD = "results/semi_supervised/fold-0"
 RIVER = {"build_training_set", "train", "predict", "aggregate_studies", "write_submission", "score"}
-ENOUGH_SECONDS = 900  # only so that a hang ends; a slow machine is no failure
 
 pytestmark = pytest.mark.workflow
 
 
-class Project:
-    """A checkout of one's own with a smoke run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *arguments: str, ok: bool = True, **environment: str) -> str:
-        """``snakemake --cores 2 … --configfile presets/smoke.yaml``; returns what it printed."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=clean(environment), capture_output=True, text=True,
-            timeout=ENOUGH_SECONDS,
-        )  # fmt: skip
-        printed = done.stdout + done.stderr
-        assert (done.returncode == 0) == ok, printed[-6000:]
-        return printed
-
-    def command(self, *arguments: str) -> list[str]:
-        settings = [] if "--configfile" in arguments else ["--configfile", "presets/smoke.yaml"]
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *(arguments or ["submission"]), *settings]
-
-    def segments(self) -> dict[str, int]:
-        """Store folder -> how many times a stage ran in it."""
-        return {
-            str(folder.relative_to(self.folder / "work")): len(list((folder / "segments").glob("*.json")))
-            for folder in (self.folder / "work").glob("*/*")
-        }
-
-    def executed(self, before: dict[str, int]) -> set[str]:
-        """Stages that ran since ``before``: store misses, not store hits."""
-        return {path.split("/")[0] for path, count in self.segments().items() if count > before.get(path, 0)}
-
-    def table(self, path: str) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / path)
-
-    def read(self, path: str) -> bytes:
-        return (self.folder / path).read_bytes()
-
-    def forget(self) -> None:
-        shutil.rmtree(self.folder / ".snakemake")
-
-
-def clean(more: dict[str, str]) -> dict[str, str]:
-    """The environment of a new terminal: nothing of this test's own run."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CSPINE_") and k != "PYTHONPATH"}
-    return {**kept, **more}
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("checkout")
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, folder / part)
-    made = Project(folder)
-    made.printed = made.run()  # type: ignore[attr-defined]
-    yield made
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return smoke_project(tmp_path_factory, "checkout")
 
 
 def test_the_run_ends_with_a_score_that_says_what_it_may_claim(project: Project) -> None:
-    printed = project.printed  # type: ignore[attr-defined]
+    printed = project.printed
     assert "results/submission.csv is ready" in printed
     for words in (
         "phantom",

@@ -1,6 +1,8 @@
 """``python -m cspine <stage> --input path … --output path … --config '{…}'``: look the result up, or make it.
 
-The command line of a stage is its signature. Standard library only until the lookup has missed.
+The command line of a stage is its signature. Standard library only until the lookup has missed. What a person asks of a
+run (``python -m cspine why results/submission.csv``) is a command: a file of that name in cspine/commands/, with a
+function ``main`` whose parameters are the command's options.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cspine import store
+from cspine import locks, store
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.progress import say
@@ -23,8 +25,11 @@ from cspine.signature import Signature, known_stages, signature_of
 
 FAILURES = "CSPINE_FAILURES"  # a file in which jobs leave their last words for the end of the run
 RUNNER_OPTIONS = ("config", "at", "log", "workers")
-USAGE = """usage: python -m cspine <stage> --<parameter> <path> … --config '<json>' [--log FILE] [--workers N]
-       python -m cspine <stage> --help
+COMMANDS = Path(__file__).parent / "commands"
+USAGE = """usage: python -m cspine <command> [options]
+       python -m cspine <stage> --<parameter> <path> … --config '<json>' [--log FILE] [--workers N]
+       python -m cspine <command or stage> --help
+commands: {commands}
 stages: {stages}"""
 
 
@@ -32,17 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one stage; returns the exit status. Errors for the person are one line, bugs keep their traceback."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE.format(stages=", ".join(known_stages())))
+        print(USAGE.format(commands=", ".join(known_commands()), stages=", ".join(known_stages())))
         return 0 if arguments else 2
     try:
-        if arguments[0] == "targets":
-            from cspine.targets import print_targets
-
-            return print_targets()
-        if arguments[0] == "provenance":
-            from cspine.provenance import print_provenance
-
-            return print_provenance()
+        if arguments[0] in known_commands():
+            return run_command(arguments[0], arguments[1:])
         if "--help" in arguments:
             from cspine.running import print_help
 
@@ -52,6 +51,25 @@ def main(argv: list[str] | None = None) -> int:
         return _failed(arguments, f"error: {error}")
     except Exception:
         return _failed(arguments, traceback.format_exc() + "error: this is a bug in cspine, see the lines above")
+
+
+def known_commands() -> list[str]:
+    """The names of all commands: their files' names."""
+    return sorted(p.stem for p in COMMANDS.glob("*.py") if p.stem != "__init__")
+
+
+def run_command(name: str, arguments: list[str]) -> int:
+    """Call a command's ``main`` with the options of the command line; returns its exit status."""
+    import importlib
+    import inspect
+
+    from jsonargparse import ArgumentParser
+
+    main = importlib.import_module(f"cspine.commands.{name}").main
+    parser = ArgumentParser(prog=f"python -m cspine {name}", description=inspect.getdoc(main))
+    parser.add_function_arguments(main, as_positional=True)
+    options = parser.instantiate(parser.parse_args(arguments))
+    return main(**vars(options)) or 0
 
 
 def run_stage(stage: str, arguments: list[str]) -> int:
@@ -67,7 +85,7 @@ def run_stage(stage: str, arguments: list[str]) -> int:
     name = f"{stage} ({options['at'].replace('=', ' ')})" if options.get("at") else stage
     done = store.lookup(folder)
     if done is None:
-        with store.locked(folder):
+        with locks.locked(folder):
             done = store.lookup(folder)
             if done is None:
                 from cspine.running import execute

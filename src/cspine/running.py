@@ -47,6 +47,7 @@ def execute(
     ):
         faulthandler.enable(kept)
         progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}")
+        store.begin(folder, request, command)
         try:
             function = function_of(signature.stage)
             function(**typed_arguments(signature, request, folder, values))

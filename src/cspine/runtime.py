@@ -51,7 +51,7 @@ def workers() -> int:
 
 def announce_main_process() -> None:
     """Called by the workflow: jobs stop by themselves when this process is gone (see ``orphaned``)."""
-    os.environ[MAIN_PROCESS] = f"{socket.gethostname()} {os.getpid()} {_start_time(os.getpid())}"
+    os.environ[MAIN_PROCESS] = f"{socket.gethostname()} {os.getpid()} {start_time(os.getpid())}"
 
 
 def orphaned() -> bool:
@@ -63,10 +63,11 @@ def orphaned() -> bool:
     if not rest or host != socket.gethostname():
         return False
     pid, _, started = rest.partition(" ")
-    return _start_time(int(pid)) != started
+    return start_time(int(pid)) != started
 
 
-def _start_time(pid: int) -> str:
+def start_time(pid: int) -> str:
+    """When the process of this id began, in the system's ticks; "" when there is none."""
     # field 22 of /proc/<pid>/stat (proc(5)); with it a recycled process id is not taken for the old process
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]

@@ -1,7 +1,8 @@
 """A stage's result lives at an address computed from what it depends on.
 
     key  = digest(stage, code fingerprint, config block, {input name: content digests}, what raw folders hold)
-    work/{stage}/{key}/     the result, done.json (written last), log.txt, scratch/ with checkpoints while it runs
+    work/{stage}/{key}/     the result, done.json (written last), log.txt; while it runs request.json and, in scratch/,
+                            its checkpoints
 
 Declared outputs are relative links into that folder, so they may be deleted at any time without losing anything.
 Standard library only: a lookup must not cost the import of pandas or torch.
@@ -9,14 +10,10 @@ Standard library only: a lookup must not cost the import of pandas or torch.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
-import socket
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +21,11 @@ from typing import Any
 
 from cspine.errors import CspineError
 from cspine.hashing import digest_of, file_digest
+from cspine.progress import say
 
 WORK = Path("work")
 DONE = "done.json"
-LOCK_PATIENCE_SECONDS = 120.0
+REQUEST = "request.json"  # what is being made, until done.json is there
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Request:
     outputs: dict[str, list[Path]]  # declared places
     copies: frozenset[str] = frozenset()  # outputs to put in place as real files
     observed: str = ""  # digest of raw folders
+    versions: dict[str, str] = field(default_factory=dict)  # of the libraries that store.key_versions names
     record: dict[str, Any] = field(default_factory=dict)  # goes into done.json but not into the key
 
     @cached_property
@@ -50,7 +49,28 @@ class Request:
 
     def key(self) -> str:
         """20 hex digits; see the module docstring. Neither places nor names of outputs count."""
-        return digest_of(self.stage, self.code, self.config, self.digests, self.observed)[:20]
+        return key_of(self.stage, self.code, self.config, self.digests, self.observed, self.versions)
+
+
+def key_of(
+    stage: str,
+    code: str,
+    config: dict[str, Any] | None,
+    digests: dict[str, list[str]],
+    observed: str,
+    versions: dict[str, str],
+) -> str:
+    """20 hex digits from everything a result depends on; versions count only where the config wants them to."""
+    return digest_of(stage, code, config, dict(sorted(digests.items())), observed, *([versions] if versions else []))[
+        :20
+    ]
+
+
+def key_of_record(record: dict[str, Any], code: str | None = None) -> str:
+    """The key of what a done.json or request.json describes, with other code if given."""
+    digests = {name: [r["digest"] for r in recorded] for name, recorded in record["inputs"].items()}
+    arguments = record["config"], digests, record["observed"], record.get("versions_in_key", {})
+    return key_of(record["stage"], code or record["code"], *arguments)
 
 
 def stored_name(parameter: str, declared: Path, position: int | None) -> str:
@@ -104,7 +124,7 @@ def lookup(folder: Path) -> dict[str, Any] | None:
             continue
         if not path.exists() or file_digest(path) != output["digest"]:
             what = "is missing" if not path.exists() else "was altered since it was made"
-            _say(folder, f"{path} {what}; it is made again")
+            say(f"{path} {what}; it is made again")
             (folder / DONE).unlink()
             return None
         output.update(_stat(path))
@@ -114,31 +134,14 @@ def lookup(folder: Path) -> dict[str, Any] | None:
     return done
 
 
-@contextlib.contextmanager
-def locked(folder: Path, patience: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
-    """Hold ``folder`` alone. The lock dies with its process; a second process waits, then says who holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as stream:
-        deadline = time.monotonic() + patience
-        told = False
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                stream.seek(0)
-                owner = stream.read().strip() or "unknown"
-                if time.monotonic() > deadline:
-                    raise CspineError(f"{folder} is in use by {owner}; wait for it or stop it, then go on") from None
-                if not told:
-                    _say(folder, f"{folder} is in use by {owner}; waiting")
-                    told = True
-                time.sleep(0.2)
-        stream.seek(0)
-        stream.truncate()
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
-        yield
+def begin(folder: Path, request: Request, command: str) -> None:
+    """Write down in ``folder`` what is about to be made: a run that is cut off leaves it behind."""
+    write_json(folder / REQUEST, {**_asked(folder, request), "command": command})
+
+
+def read_request(folder: Path) -> dict[str, Any] | None:
+    """What ``begin`` wrote, or None."""
+    return _read_json(folder / REQUEST)
 
 
 def commit(folder: Path, request: Request, record: dict[str, Any]) -> dict[str, Any]:
@@ -153,6 +156,14 @@ def commit(folder: Path, request: Request, record: dict[str, Any]) -> dict[str, 
             digest = file_digest(path)
             _protect(path)
             outputs[name].append({"file": path.name, "digest": digest, **_stat(path)})
+    done = {**_asked(folder, request), "outputs": outputs, **record}
+    write_json(folder / DONE, done)
+    (folder / REQUEST).unlink(missing_ok=True)
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    return done
+
+
+def _asked(folder: Path, request: Request) -> dict[str, Any]:
     inputs = {
         name: [
             {"path": os.path.relpath(path), "digest": digest}
@@ -160,20 +171,16 @@ def commit(folder: Path, request: Request, record: dict[str, Any]) -> dict[str, 
         ]
         for name, paths in request.inputs.items()
     }
-    done = {
+    return {
         "stage": request.stage,
         "key": folder.name,
         "code": request.code,
         "config": request.config,
         "observed": request.observed,
+        "versions_in_key": request.versions,
         "inputs": inputs,
-        "outputs": outputs,
         **request.record,
-        **record,
     }
-    write_json(folder / DONE, done)
-    shutil.rmtree(folder / "scratch", ignore_errors=True)
-    return done
 
 
 def put_in_place(folder: Path, request: Request, done: dict[str, Any]) -> None:
@@ -243,9 +250,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return None
     except json.JSONDecodeError:  # torn by something other than us: as good as absent
         return None
-
-
-def _say(folder: Path, line: str) -> None:
-    from cspine.progress import say
-
-    say(line)

@@ -41,11 +41,12 @@ class Plan:
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
         self.is_phantom = is_phantom(self.config)
         self._set_environment(base)
-        self._lock: TextIO | None = None
         self._told = False
         if workflow.is_main_process:
+            looks = _only_looks(sys.argv[1:])
+            self._lock = None if looks else _locked()
             runtime.announce_main_process()
-            self._forget_stale_outputs()
+            self._forget_stale_outputs(looks)
 
     def method(self, name: str, round: int = 0) -> Config:
         """The method's block as it is in ``round``."""
@@ -63,16 +64,6 @@ class Plan:
     def listed(value: Any) -> list[str]:
         """One or many paths as a list of texts."""
         return [value] if isinstance(value, str) else [str(v) for v in value]
-
-    def lock(self) -> None:
-        """One run at a time in one folder. The kernel lets go of the lock when the process dies, however it dies."""
-        Path(".snakemake").mkdir(exist_ok=True)
-        self._lock = Path(".snakemake/run.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held until the end
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another run is at work in this folder; nothing was changed", file=sys.stderr)
-            sys.exit(3)
 
     def explain(self, log: str) -> None:
         """After a run with errors. Called twice when a handler exits, hence the guard."""
@@ -94,13 +85,12 @@ class Plan:
         environment[runtime.VARIABLE] = json.dumps(self.config["runtime"])
         environment[tracking.VARIABLE] = json.dumps(self.config["tracking"])
 
-    def _forget_stale_outputs(self) -> None:
+    def _forget_stale_outputs(self, looks: bool) -> None:
         root = Path(self.config["data"]["root"])
         stale = receipts.stale_outputs(RESULTS, lambda stage, **at: blocks.block(self.config, stage, **at), root)
-        looking = _only_looks(sys.argv[1:])
-        if not looking:
+        if not looks:
             receipts.unlink(stale)
-        for line in receipts.summary(stale, dry=looking):
+        for line in receipts.summary(stale, dry=looks):
             print(line, file=sys.stderr)
 
 
@@ -108,6 +98,23 @@ def targets_of(argv: list[str]) -> set[str]:
     """The targets this call of Snakemake asks for; none when the process was not started as ``snakemake``."""
     arguments = _arguments(argv)
     return set(arguments.targets or ()) if arguments else set()
+
+
+def _locked() -> TextIO:
+    """One run at a time in one folder, from before the first output is taken away; whoever only looks needs no lock.
+
+    The kernel lets go of it when the process dies, however it dies.
+    """
+    Path(".snakemake").mkdir(exist_ok=True)
+    lock = Path(".snakemake/run.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held until the end
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another run is at work in this folder; nothing was changed", file=sys.stderr)
+        sys.exit(3)
+    except OSError as error:
+        print(f"this file system cannot lock files ({error}): take care that no two runs share it", file=sys.stderr)
+    return lock
 
 
 def _only_looks(argv: list[str]) -> bool:

@@ -120,9 +120,5 @@ def pseudo_labels_before(wildcards):
     return before if number > 0 else []
 
 
-onstart:
-    PLAN.lock()
-
-
 onerror:
     PLAN.explain(log)

@@ -11,7 +11,7 @@ TARGETS = {
 }
 
 
-def print_targets() -> int:
+def main() -> int:
     """Print the targets and how to ask for one."""
     width = max(map(len, TARGETS))
     print("Nothing was asked for. Ask with  snakemake --cores 4 TARGET,  add -n to see what would run.\n")

@@ -16,9 +16,9 @@ LEAST_SECONDS = 3.0  #: of a stage that is named
 SHOWN = ("python", "torch", "timm", "albumentations", "numpy")
 
 
-def print_provenance(results: Path = Path("results")) -> int:
+def main() -> int:
     """Print what the results of this folder were made by and on; how long each stage took, all segments added up."""
-    folders = {folder for _, folder in receipts.outputs(results)}
+    folders = {folder for _, folder in receipts.outputs(Path("results"))}
     records = [done for folder in sorted(folders) if (done := store.read_done(folder))]
     for line in provenance(records):
         print(line)

@@ -1,0 +1,1 @@
+"""What a person asks of a run, one file per command: ``python -m cspine <command>``."""
