@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from cspine import runtime
-from cspine.cache import VERSION, crc32, encode, write_shard
-from cspine.checkpoint import read_model
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
 from cspine.losses import TARGETS
+from cspine.models import read_model
 from cspine.stages.predict import PredictConfig, predict
-from cspine.stages.train import TrainConfig, train
-from cspine.studies import PRESENCE, UID, VERTEBRAE
+from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.tables import read_table, write_table
-from training_makers import config_of
-
-PIXELS = 32
-NETWORK = {"name": "test_efficientnet", "weights": "none", "trainable": "all", "dropout": 0.2, "neighbours": 1}
-AUGMENT = {"probability": 0.5, "crop_scale": 0.7, "horizontal_flip": True, "vertical_flip": True}
-AUGMENT |= {"rotation": 15.0, "rgb_shift": 20.0, "clahe": 2.0}
-EVERYTHING: dict[str, Any] = {
-    "batch_size": "auto",
-    "accumulate": 2,
-    "optimizer": "adamw",
-    "weight_decay": 0.01,
-    "schedule": "cosine",
-    "warmup_steps": 1,
-    "ema": 0.9,
-    "mixup": 0.4,
-    "patient_term": True,
-    "presence_weight": 0.3,
-    "any_fracture_weight": 0.3,
-    "sampling": "balanced",
-    "patience": 2,
-    "keep": "best",
-    "clip_gradient": 1.0,
-}
+from small_trainings import EVERYTHING, trained, write_files
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six studies of eight slices in one shard, their training set and their index."""
+    """A folder with a small cache, its training set and its index."""
     monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
-    random = np.random.default_rng(0)
-    rows, taught = [], []
-    for study in range(6):
-        for z in range(8):
-            blob = encode(random.integers(0, 256, (PIXELS, PIXELS)).astype(np.uint8))
-            geometry = {UID: f"1.{study}", "z_index": z, "slice_number": z + 1}
-            rest = {"position": -1.0 * z, "rows": PIXELS, "columns": PIXELS, "row_spacing": 1.0, "column_spacing": 1.0}
-            rows.append(geometry | rest | {"reversed": False, "crc32": crc32(blob), "pixels": blob})
-            targets = dict.fromkeys(VERTEBRAE, 0.0) | {"C3": float(z in (2, 3) and study % 2)}
-            shown = dict(zip(PRESENCE, (np.nan if study % 3 else float(z == level) for level in range(7)), strict=True))
-            role = "select" if study == 5 else "train"
-            taught.append(geometry | targets | shown | {"source": "box", "weight": 1.0, "role": role})
-    footer = {"view": "slice", "cohort": "train", "pixels": PIXELS, "codec": "zstd-delta", "version": VERSION}
-    write_shard(tmp_path / "shard-0.parquet", rows, footer)
-    table = pd.DataFrame(taught)
-    write_table(table, tmp_path / "training_set.parquet")
-    write_table(table[[UID, "slice_number", "z_index"]].assign(cohort="train", shard=0), tmp_path / "slices.parquet")
+    write_files(tmp_path)
     return tmp_path
-
-
-def trained(place: Path, name: str, init_from: Path | None = None, **changes: Any) -> Path:
-    network = NETWORK | changes.pop("network", {})
-    config = TrainConfig("slice_cnn", "slice", 7, network, config_of(**changes), AUGMENT)
-    shards, scratch = [place / "shard-0.parquet"], place / name / "scratch"
-    (place / name).mkdir(exist_ok=True)
-    scratch.mkdir(exist_ok=True)
-    model, history = place / name / "model.safetensors", place / name / "history.parquet"
-    train(place / "training_set.parquet", shards, model, history, scratch, init_from=init_from, config=config)
-    return model
 
 
 def test_all_ways_of_training_together_give_a_model_that_predicts_seven_fractures(place: Path) -> None:

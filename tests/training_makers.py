@@ -14,7 +14,7 @@ from cspine.checkpoint import Checkpoints
 from cspine.examples import Examples
 from cspine.losses import FractureLoss
 from cspine.tracking import Silent
-from cspine.training import Trained, fit
+from cspine.training import Task, Trained, fit
 from cspine.training_config import TrainingConfig
 
 PLAIN: dict[str, Any] = {
@@ -87,10 +87,18 @@ def network(outputs: int = 7) -> nn.Module:
 
 
 def run(
-    model: nn.Module, folder: Path, data: Examples, config: TrainingConfig, seed: int = 3, select: int = 6
+    model: nn.Module,
+    folder: Path,
+    data: Examples,
+    config: TrainingConfig,
+    seed: int = 3,
+    select: int = 6,
+    start: dict[str, Any] | None = None,
 ) -> Trained:
-    """Train ``model`` on ``data``, watched on ``select`` made-up examples."""
-    return fit(model, FractureLoss(config), data, Noise(select), config, seed, Checkpoints(folder), Silent())
+    """Train ``model`` on ``data``, watched on ``select`` made-up examples; ``start``: the end of another training."""
+    return fit(
+        Task(model, FractureLoss(config), data, Noise(select), config, seed, Checkpoints(folder), Silent(), start)
+    )
 
 
 def trained(folder: Path, data: Examples, config: TrainingConfig, seed: int = 3) -> dict[str, Tensor]:

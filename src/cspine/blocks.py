@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cspine.hashing import seed_of
-from cspine.layers import Config, in_round, is_phantom
+from cspine.layers import Config, in_part, in_round, is_phantom, last_part, steps_of
 
 Block = dict[str, Any]
 
@@ -34,7 +34,8 @@ def _make_phantom(config: Config) -> Block:
 
 
 def _inventory(config: Config) -> Block:
-    return {"subset": config["data"]["subset"], "seed": seed_of("subset", config["seed"])}
+    data = config["data"]
+    return {"shards": data["shards"], "subset": data["subset"], "seed": seed_of("subset", config["seed"])}
 
 
 def _ingest(config: Config, view: str, cohort: str, shard: str) -> Block:
@@ -54,15 +55,17 @@ def _build_training_set(config: Config, method: str, fold: str, round: str) -> B
     return {"fold": int(fold), "round": int(round), "targets": config["methods"][method]["targets"]}
 
 
-def _train(config: Config, method: str, fold: str, round: str) -> Block:
-    block = method_of(config, method, int(round))
-    seed = seed_of("train", config["seed"], int(fold), int(round))
+def _train(config: Config, method: str, fold: str, round: str, part: str | None = None) -> Block:
+    of_round = method_of(config, method, int(round))
+    number = last_part(of_round) if part is None else int(part)
+    block = in_part(of_round, number)
+    seed = seed_of("train", config["seed"], int(fold), int(round), *([number] if number else []))
     return {"seed": seed, **{key: block[key] for key in ("family", "view", "network", "training", "augment")}}
 
 
 def _predict(config: Config, method: str, fold: str, round: str) -> Block:
     block = method_of(config, method, int(round))
-    training = block["training"]
+    training = in_part(block, last_part(block))["training"]
     machine = {key: training[key] for key in ("batch_size", "precision", "threads")}
     return {"family": block["family"], "view": block["view"], **machine}
 
@@ -79,10 +82,9 @@ def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Bl
 
 def _weigh_evidence(config: Config) -> Block:
     arm = config["evidence"]["truth"]
-    training = method_of(config, arm["method"], arm["round"])["training"]
     return {
         "folds_run": config["folds"]["run"],
-        "steps": training["epochs"] * training["epoch_steps"],
+        "steps": steps_of(method_of(config, arm["method"], arm["round"])),
         "bootstrap": config["score"]["bootstrap"],
         "seed": seed_of("evidence", config["seed"]),
         "constant_clip": config["submission"]["prior_clip"],

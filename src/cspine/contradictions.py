@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cspine.layers import Config, in_round, is_phantom, merged
+from cspine.layers import Config, in_part, in_round, is_phantom, last_part, merged, steps_of
 from cspine.schema import Mistake
 
 
@@ -41,7 +41,11 @@ def contradictions(config: Config) -> Iterator[Mistake]:
                 )
                 yield ["methods", name, "network", "trainable"], text
                 break
-            training = list(_of_training(["methods", name, "training"], in_role["training"]))
+            place = ["methods", name, *([role] if "continued" in block.get(role, {}) else []), "continued"]
+            training = [
+                *_of_training(["methods", name, "training"], in_role["training"]),
+                *_of_continued(place, in_role),
+            ]
             if training:
                 yield from training
                 break
@@ -55,10 +59,34 @@ def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:
     if training["min_learning_rate"] > training["learning_rate"]:
         text = f"found {training['min_learning_rate']}, expected at most learning_rate, {training['learning_rate']}"
         yield [*path, "min_learning_rate"], text
+    steps = training["epochs"] * training["epoch_steps"]
+    if 0 < steps <= training["warmup_steps"]:
+        text = f"found {training['warmup_steps']}, but there are {steps} steps (epochs x epoch_steps); expected fewer"
+        yield [*path, "warmup_steps"], text
     size, parts = training["batch_size"], training["accumulate"]
     if size != "auto" and parts > 1 and size < 2 * parts:
         text = f"found {parts}, expected at most {size // 2}: normalisation needs two examples in each part of a batch"
         yield [*path, "accumulate"], text
+
+
+def _of_continued(path: list[Any], block: Config) -> Iterator[Mistake]:
+    """What a training cannot change on its way: its batch back to a guess, and the outputs of its network."""
+    before = block["training"]
+    for part in range(1, last_part(block) + 1):
+        place = [*path, part - 1, "training"]
+        training = in_part(block, part)["training"]
+        if training["batch_size"] == "auto" != before["batch_size"]:
+            text = f"auto is found out when a training starts; expected a number, or nothing for {before['batch_size']}"
+            yield [*place, "batch_size"], text
+        for key in ("presence_weight", "any_fracture_weight"):
+            if (training[key] > 0) != (before[key] > 0):
+                text = (
+                    f"found {training[key]} after {before[key]}: 0 is a network without these outputs, and a training "
+                    "is continued with the same network; init_from takes over what fits"
+                )
+                yield [*place, key], text
+        yield from _of_training(place, training)
+        before = training
 
 
 def _of_evidence(config: Config) -> Iterator[Mistake]:
@@ -70,8 +98,7 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
         if method is None or block["round"] >= method["rounds"]:
             yield path, f"no round {block['round']} of {block['method']}; the methods: {', '.join(config['methods'])}"
             continue
-        training = in_round(method, block["round"])["training"]
-        steps[arm] = training["epochs"] * training["epoch_steps"]
+        steps[arm] = steps_of(in_round(method, block["round"]))
         if not steps[arm]:
             yield path, "an epoch of this arm is as long as its training set; expected training.epoch_steps above 0"
     if len(set(steps.values())) > 1:

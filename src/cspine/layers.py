@@ -1,4 +1,7 @@
-"""Blocks of the config laid over each other: presets, `extends:`, a method's teacher and student."""
+"""Blocks of the config laid over each other: presets, `extends:`, a method's teacher and student, parts of a training.
+
+Blocks are laid over each other key by key; anything else, lists too, is replaced as a whole.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,31 @@ def merged(base: Config, differences: Config) -> Config:
 def in_round(method: Config, round: int) -> Config:
     """A method's block as it is in ``round``, the differences of teacher or student laid over it."""
     return merged(method, method.get("student" if round > 0 else "teacher", {}))
+
+
+def last_part(block: Config) -> int:
+    """The number of the last part of a training, from the block of its round; 0 for one that is not continued."""
+    return len(block["continued"])
+
+
+def in_part(block: Config, part: int) -> Config:
+    """The block of a round as it is in a part of its training: the differences of all parts up to it, one by one.
+
+    Raises:
+        KeyError: there is no such part.
+    """
+    if part > last_part(block):
+        raise KeyError(f"part {part}")
+    for differences in block["continued"][:part]:
+        block = merged(block, differences)
+    return block
+
+
+def steps_of(block: Config) -> int:
+    """Optimiser steps of a round's training, all its parts; 0 where an epoch is a pass over the data."""
+    parts = [in_part(block, part)["training"] for part in range(last_part(block) + 1)]
+    whole = all(training["epoch_steps"] for training in parts)
+    return sum(training["epochs"] * training["epoch_steps"] for training in parts) if whole else 0
 
 
 def is_phantom(config: Config) -> bool:

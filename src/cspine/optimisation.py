@@ -26,12 +26,14 @@ class Optimisation:
     """Optimiser, schedule, averaged weights and gradient scaling of one network: stepped, saved and restored as one."""
 
     def __init__(self, network: nn.Module, config: TrainingConfig, precision: Precision, total_steps: int) -> None:
-        self.network, self.clip = network, config.clip_gradient
+        self.network, self.config = network, config
         self.optimiser = optimiser_of(network, config)
         self.schedule = schedule_of(self.optimiser, config, total_steps)
+        self.settings = frozenset(key for group in self.optimiser.param_groups for key in group)
         self.scaler = precision.scaler()
         # ASSUME: the decay rises to its value (timm's warm-up), or a short training would average in its random start
         self.average = ModelEmaV3(network, decay=config.ema, use_warmup=True) if config.ema > 0 else None
+        self.averaged_before = 0  # steps that went into the average in earlier parts of the training
 
     @property
     def judged(self) -> nn.Module:
@@ -49,15 +51,15 @@ class Optimisation:
 
     def step(self, number: int) -> None:
         """Take the step with this number, counted from 1, and forget the gradient."""
-        if self.clip > 0:
+        if self.config.clip_gradient > 0:
             self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_gradient)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.schedule.step_update(number)
         if self.average is not None:
-            self.average.update(self.network, step=number)
+            self.average.update(self.network, step=self.averaged_before + number)
 
     def state(self) -> dict[str, Any]:
         """Everything a later step depends on; the schedule is a function of the step and has no state."""
@@ -65,6 +67,7 @@ class Optimisation:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "averaged_before": self.averaged_before,
         }
         return found | ({"average": self.average.module.state_dict()} if self.average is not None else {})
 
@@ -77,6 +80,7 @@ class Optimisation:
         self.schedule.step_update(steps)
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
+            self.averaged_before = state.get("averaged_before", 0)
 
 
 def teach(

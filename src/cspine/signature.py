@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cspine.errors import CspineError
 
@@ -31,6 +32,7 @@ class Signature:
     parameters: tuple[Parameter, ...]
     observe: str | None  # "module:function" that digests a raw folder, from the stage's OBSERVE constant
     glance: str | None  # the same, cheap enough to be asked each time before planning, from GLANCE
+    uses_gpu: bool  # whether it computes with torch, from USES_GPU: then the launcher takes a GPU for it
 
     def of_kind(self, *kinds: str) -> list[Parameter]:
         """The parameters of these kinds, in the order of the signature."""
@@ -52,17 +54,17 @@ def signature_of(stage: str) -> Signature:
     if stage not in known_stages():
         raise CspineError(f"no stage {stage!r}; the stages are: {', '.join(known_stages())}")
     tree = ast.parse((STAGES / f"{stage}.py").read_text(encoding="utf-8"))
-    constants: dict[str, str] = {
+    constants: dict[str, Any] = {
         node.targets[0].id: node.value.value
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
     }
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == stage:
-            return Signature(stage, _parameters(stage, node), constants.get("OBSERVE"), constants.get("GLANCE"))
+            found = constants.get("OBSERVE"), constants.get("GLANCE"), constants.get("USES_GPU", False)
+            return Signature(stage, _parameters(stage, node), *found)
     raise CspineError(f"src/cspine/stages/{stage}.py defines no function {stage}()")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from cspine.batching import Batch, batch_of, is_out_of_memory, trial_of
 from cspine.checkpoint import Checkpoints
 from cspine.devices import device_of
+from cspine.end_state import end_of, go_on_from
 from cspine.errors import CspineError
 from cspine.evaluation import Row, best_epoch, evaluate, sentence
 from cspine.examples import Examples, in_order, loader
@@ -21,24 +23,41 @@ from cspine.hashing import seed_of
 from cspine.losses import Loss
 from cspine.mixup import blend_of
 from cspine.optimisation import Optimisation, teach
+from cspine.pace import Pace
+from cspine.pausing import Paused, asked, polled, wanted
 from cspine.precision import Precision
 from cspine.progress import report, say
-from cspine.runtime import orphaned, runtime
+from cspine.runtime import runtime
 from cspine.sampling import Sampler
 from cspine.tracking import Tracker
 from cspine.training_config import TrainingConfig
-
-PAUSED = 75  # exit status: saved, go on with the same command (EX_TEMPFAIL of sysexits.h)
 
 State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training leaves beside the network: one row of figures per epoch, and the batch it came to."""
+class Task:
+    """One training: what is taught to whom, and how."""
 
-    history: list[Row]
-    batch: Batch
+    network: nn.Module  # trained in place
+    loss: Loss
+    train: Examples
+    select: Examples  # watched after each epoch
+    config: TrainingConfig
+    seed: int  # of the order and every draw
+    checkpoints: Checkpoints
+    tracker: Tracker
+    start: dict[str, Any] | None = None  # the end of the training that this one continues (``end_state.end_of``)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves beside the network."""
+
+    history: list[Row]  # one row of figures per epoch
+    batch: Batch  # that it came to
+    steps: int
+    end: dict[str, Any]  # from where another training can go on (``end_state.end_of``)
 
 
 @dataclass
@@ -54,22 +73,14 @@ class Progress:
     best: State | None = None  # the weights of the epoch with the least select loss, when they are to be kept
 
 
-def fit(
-    network: nn.Module,
-    loss: Loss,
-    train: Examples,
-    select: Examples,
-    config: TrainingConfig,
-    seed: int,
-    checkpoints: Checkpoints,
-    tracker: Tracker,
-) -> Trained:
-    """Train ``network`` in place, going on from the newest checkpoint.
+def fit(task: Task) -> Trained:
+    """Train the task's network in place, going on from the newest checkpoint.
 
     Raises:
         CspineError: a key of ``training`` cannot be met; the message names it.
     """
-    if not len(select) and (config.patience or config.keep == "best"):
+    config = task.config
+    if not len(task.select) and (config.patience or config.keep == "best"):
         raise CspineError(
             "training.patience and training.keep: best go by the loss on `select`, but no slice has that role; "
             "expected patience: 0 and keep: last, or a larger folds.select"
@@ -77,58 +88,67 @@ def fit(
     torch.set_num_threads(config.threads)
     device, precision = device_of(runtime().device, config.precision)
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all steps but one of an epoch have the same size
-    network.to(device)
-    fits = trial_of(network, loss, train, config, precision) if device.type == "cuda" else None
-    batch = batch_of(config, len(train), checkpoints, fits)
-    training = _Training(network, loss, train, select, config, seed, checkpoints, tracker, device, precision, batch)
-    return training.run()
+    task.network.to(device)
+    fits = trial_of(task.network, task.loss, task.train, config, precision) if device.type == "cuda" else None
+    batch = batch_of(config, len(task.train), task.checkpoints, fits)
+    return _Training(task, device, precision, batch).run()
 
 
 class _Training:
     """One training on its way."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: Loss,
-        train: Examples,
-        select: Examples,
-        config: TrainingConfig,
-        seed: int,
-        checkpoints: Checkpoints,
-        tracker: Tracker,
-        device: torch.device,
-        precision: Precision,
-        batch: Batch,
-    ) -> None:
-        self.network, self.loss, self.train, self.config, self.seed = network, loss, train, config, seed
-        self.checkpoints, self.tracker = checkpoints, tracker
+    def __init__(self, task: Task, device: torch.device, precision: Precision, batch: Batch) -> None:
+        self.task, self.network, self.loss, self.config = task, task.network, task.loss, task.config
+        self.train, self.checkpoints, self.tracker, self.seed = task.train, task.checkpoints, task.tracker, task.seed
         self.device, self.precision, self.batch, self.settings = device, precision, batch, runtime()
+        config = task.config
         self.sampler = Sampler(
-            train.positive(), batch.size, config.epoch_steps, config.sampling, config.positive_share, seed
+            task.train.positive(), batch.size, config.epoch_steps, config.sampling, config.positive_share, task.seed
         )
         self.total_steps = self.sampler.steps * config.epochs
-        self.optimisation = Optimisation(network, config, precision, self.total_steps)
+        self.optimisation = Optimisation(task.network, config, precision, self.total_steps)
         self.pin = device.type == "cuda"
         self.watched = loader(
-            select, in_order([len(select)], batch.at_once), self.settings.loader_workers, self.pin, again=True
+            task.select,
+            in_order([len(task.select)], batch.at_once),
+            self.settings.loader_workers,
+            self.pin,
+            again=True,
         )
-        self.saved = time.monotonic()
+        # weights, their average, and the two moments that most optimisers keep of each
+        self.pace = Pace(4 * sum(weights.nbytes for weights in task.network.parameters()), len(self.watched))
+        self.saved, self.saved_number = time.monotonic(), -1
+        self.began = False  # whether this process has taken a step or an evaluation further
         self.at = self._resumed()
 
     def run(self) -> Trained:
-        """All epochs that are left; ``network`` then holds the weights that are kept."""
+        """All epochs that are left; ``network`` then holds the weights that are kept.
+
+        Raises:
+            Paused: asked to stop, or the time is up; what was done is saved.
+        """
+        with polled():
+            self._epochs()
+        at = self.at
+        end = end_of(self.optimisation, at.total_steps)
+        kept = at.best if at.best is not None else self.optimisation.judged.state_dict()
+        self.network.load_state_dict(kept)
+        return Trained(at.history, self.batch, at.total_steps, end)
+
+    def _epochs(self) -> None:
         at, config = self.at, self.config
         batches = self.sampler.batches(at.epoch, at.step, config.epochs)  # one loader, whose processes start once
         examples = iter(loader(self.train, batches, self.settings.loader_workers, self.pin))
+        report("train", at.total_steps, self.total_steps, "steps")
         while at.epoch < config.epochs and not self._stopped_early():
+            self._stop_if_due()
             self.network.train()
             while at.step < self.sampler.steps:
-                self._step(next(examples))
+                with self.pace.timed(self.pace.steps):
+                    self._step(next(examples))
+                self._save_when_due()
+                self._stop_if_due()
             self._end_of_epoch()
-        kept = at.best if at.best is not None else self.optimisation.judged.state_dict()
-        self.network.load_state_dict(kept)
-        return Trained(at.history, self.batch)
 
     def _step(self, examples: Sequence[Tensor]) -> None:
         at = self.at
@@ -154,15 +174,11 @@ class _Training:
         at.total_steps += 1
         fault_point("train-step")
         report("train", at.total_steps, self.total_steps, "steps", f"loss {at.loss_sum / at.step:.4f}")
-        if orphaned():
-            self._save()
-            say("train: the workflow that started this training is gone; saved, the same command goes on")
-            raise SystemExit(PAUSED)
-        self._save_when_due()
+        self.began = True
 
     def _end_of_epoch(self) -> None:
         at = self.at
-        figures = evaluate(self.optimisation.judged, self.loss, self.watched, self.device, self.precision)
+        figures = self._evaluated()
         row = {"epoch": float(at.epoch), "steps": float(at.total_steps), "learning_rate": at.learning_rate}
         row |= {"train_loss": at.loss_sum / at.step, **figures}
         at.history.append(row)
@@ -172,6 +188,29 @@ class _Training:
             at.best = {name: t.detach().cpu().clone() for name, t in self.optimisation.judged.state_dict().items()}
         at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
         self._save()
+
+    def _evaluated(self) -> Row:
+        # A process that begins with an evaluation finishes it whatever the clock says: each gets a little further.
+        watched = _until(wanted if self.began else asked, self.watched)
+        try:
+            with self.pace.timed(self.pace.evaluations):
+                row = evaluate(self.optimisation.judged, self.loss, watched, self.device, self.precision)
+        except Paused:
+            self._save()  # as after the epoch's last step: the next process begins with this evaluation
+            raise
+        self.began = True
+        return row
+
+    def _stop_if_due(self) -> None:
+        """Save and stop when that is asked for, or when what comes next would end after the deadline."""
+        if not self.began:
+            return
+        why = wanted()
+        if why is None and not self.pace.has_time(evaluates=self.at.step == self.sampler.steps):
+            why = "the time budget leaves no time for more"
+        if why is not None:
+            self._save()
+            raise Paused(why)
 
     def _stopped_early(self) -> bool:
         history, patience = self.at.history, self.config.patience
@@ -193,17 +232,29 @@ class _Training:
     def _save(self) -> None:
         # twice as many as steps: the save after an epoch's evaluation comes after the one of its last step
         number = 2 * self.at.total_steps + (self.at.step == 0)
-        self.checkpoints.save({**self.optimisation.state(), "progress": vars(self.at)}, step=number)
-        self.saved = time.monotonic()
+        if number != self.saved_number:
+            with self.pace.timed(self.pace.saves):
+                self.checkpoints.save({**self.optimisation.state(), "progress": vars(self.at)}, step=number)
+        self.saved, self.saved_number = time.monotonic(), number
 
     def _resumed(self) -> Progress:
         state = self.checkpoints.latest()
         if state is None:
+            if self.task.start is not None:
+                go_on_from(self.optimisation, self.task.start)
             return Progress()
         at = Progress(**state["progress"])
         self.optimisation.restore(state, at.total_steps)
         say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
         return at
+
+
+def _until(stop: Callable[[], str | None], batches: Iterable[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:
+    """``batches``, until ``stop`` says why not."""
+    for batch in batches:
+        if why := stop():
+            raise Paused(why)
+        yield batch
 
 
 def _memory_error(batch: Batch) -> CspineError:

@@ -4,6 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cspine.errors import CspineError
+from cspine.layers import in_part, last_part
 from cspine.workflow import Plan
 
 try:
@@ -18,10 +19,15 @@ SHARDS = range(config["data"]["shards"])
 COHORTS = ["train", "test"]
 
 
+# Stopped by a signal to the whole group, the shell waits until its job has saved.
+shell.prefix("set -euo pipefail; trap : TERM; ")
+
+
 wildcard_constraints:
     method="|".join(METHODS),
     fold=r"\d+",
     round=r"\d+",
+    part=r"\d+",
     shard=r"\d+",
     cohort="|".join(COHORTS),
     view="|".join(config["views"]),
@@ -70,13 +76,13 @@ def folds_of(method, name, round=None):
 
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
-    name = block_of_round(wildcards)["network"]["weights"]
+    name = block_of_round(wildcards)["network"]["weights"] if part_number(wildcards) == 0 else "none"
     return [] if name in ("none", "hub") else existing(name, wildcards, "network.weights", "none, hub")
 
 
 def model_to_start_from(wildcards):
-    """The finished model that the weights of a round start from, when its config names one."""
-    name = block_of_round(wildcards)["init_from"]
+    """What the weights of a round start from, when its config names a model, a checkpoint or the end of a training."""
+    name = block_of_round(wildcards)["init_from"] if part_number(wildcards) == 0 else "none"
     if name == "none":
         return []
     if name == "previous_round":
@@ -84,6 +90,13 @@ def model_to_start_from(wildcards):
     if name in METHODS:
         return f"results/{name}/fold-{wildcards.fold}/round-{last_round(name)}/model.safetensors"
     return existing(name, wildcards, "init_from", f"none, previous_round, a method ({', '.join(METHODS)})")
+
+
+def part_before(wildcards):
+    """Where the part of a training ended that this one continues; nothing before the first."""
+    number = part_number(wildcards)
+    folder = f"results/{wildcards.method}/fold-{wildcards.fold}/round-{wildcards.round}/parts/{number - 1}"
+    return f"{folder}/state.safetensors" if number > 0 else []
 
 
 def existing(name, wildcards, key, others):
@@ -98,6 +111,16 @@ def existing(name, wildcards, key, others):
 def block_of_round(wildcards):
     """A method's block as it is in a round."""
     return PLAN.method(wildcards.method, int(wildcards.round))
+
+
+def part_number(wildcards):
+    """Which part of a round's training is made: the one in the outputs' paths, else the last."""
+    return int(wildcards.get("part", last_part(block_of_round(wildcards))))
+
+
+def part_of_round(wildcards):
+    """A method's block as it is in a part of a round's training."""
+    return in_part(block_of_round(wildcards), part_number(wildcards))
 
 
 def presence_for(wildcards):
@@ -120,5 +143,9 @@ def pseudo_labels_before(wildcards):
     return before if number > 0 else []
 
 
+onstart:
+    PLAN.begin()
+
+
 onerror:
-    PLAN.explain(log)
+    PLAN.end(workflow)

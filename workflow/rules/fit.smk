@@ -42,30 +42,44 @@ rule train:
         shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
         weights=weights_file,
         init_from=model_to_start_from,
+        continue_from=part_before,
     output:
         model=f"results/{FOLD_ROUND}/model.safetensors",
         history=f"results/{FOLD_ROUND}/history.parquet",
+        state=f"results/{FOLD_ROUND}/state.safetensors",
     log:
         f"logs/train/{FOLD_ROUND}.txt",
     benchmark:
         f"logs/benchmarks/train/{FOLD_ROUND}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: PLAN.method(wildcards.method, int(wildcards.round))["training"]["threads"]
+    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
     resources:
         mem_mb=4000,
         gpu=1,
     params:
         weights=option("weights"),
         init_from=option("init_from"),
+        continue_from=option("continue_from"),
         config=block_of("train"),
         code=code_of("train"),
         at=at,
     shell:
         "python -m cspine train --training-set {input.training_set} --shards {input.shards} "
-        "--model {output.model} --history {output.history} {params.weights} "
-        "{params.init_from} "
+        "--model {output.model} --history {output.history} --state {output.state} {params.weights} "
+        "{params.init_from} {params.continue_from} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+use rule train as train_part with:
+    output:
+        model=f"results/{FOLD_ROUND}/parts/{{part}}/model.safetensors",
+        history=f"results/{FOLD_ROUND}/parts/{{part}}/history.parquet",
+        state=f"results/{FOLD_ROUND}/parts/{{part}}/state.safetensors",
+    log:
+        f"logs/train/{FOLD_ROUND}/part-{{part}}.txt",
+    benchmark:
+        f"logs/benchmarks/train/{FOLD_ROUND}/part-{{part}}.tsv"
 
 
 rule predict:
@@ -82,7 +96,7 @@ rule predict:
         f"logs/benchmarks/predict/{FOLD_ROUND}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: PLAN.method(wildcards.method, int(wildcards.round))["training"]["threads"]
+    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
     resources:
         mem_mb=4000,
         gpu=1,

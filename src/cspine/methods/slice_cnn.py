@@ -1,6 +1,7 @@
 """The slice model: a 2D network from timm reads a slice, or it and its neighbours, and gives fracture logits (S3).
 
-What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``examples``, ``loss`` and ``predict_slices``.
+What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``rebuild``, ``describe``, ``examples``,
+``loss`` and ``predict_slices``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from torch import Tensor, nn
 
 from cspine.augment import Augmentation, AugmentConfig
 from cspine.cache import SliceCache
-from cspine.checkpoint import read_model
 from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
 from cspine.losses import FractureLoss
+from cspine.models import read_model
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
@@ -130,10 +131,15 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len
 def load(path: Path) -> SliceNetwork:
     """The network of a finished model, rebuilt from what the file itself says."""
     tensors, description = read_model(path)
-    config = NetworkConfig(**{**description["network"], "weights": "none"})
-    network = build(config, outputs=len(description["outputs"]))
+    network = rebuild(description)
     network.load_state_dict(tensors)
     return network
+
+
+def rebuild(description: dict[str, Any]) -> SliceNetwork:
+    """The network that a model's description tells of, its weights still to be filled in."""
+    config = NetworkConfig(**{**description["network"], "weights": "none"})
+    return build(config, outputs=len(description["outputs"]))
 
 
 def loss(config: TrainingConfig) -> FractureLoss:

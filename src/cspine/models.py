@@ -1,0 +1,56 @@
+"""Finished models: safetensors whose header says how to rebuild the network and how it came about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from cspine.errors import CspineError
+from cspine.writing import write_whole
+
+METADATA = "cspine"
+
+Tensors = dict[str, torch.Tensor]
+
+
+def save_model(network: torch.nn.Module, path: Path, description: dict[str, Any]) -> None:
+    """Weights as safetensors with ``description`` (how to build the network, where it came from) in the header."""
+    write_tensors(path, network.state_dict(), description, "model")
+
+
+def write_tensors(path: Path, tensors: Tensors, header: dict[str, Any], what: str) -> None:
+    """Tensors with a header. Equal content gives equal bytes.
+
+    One metadata key only: safetensors orders several at random.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_whole(path, safetensors.torch.save(plain, {METADATA: json.dumps(header, sort_keys=True)}), what)
+
+
+def read_model(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors and header of a file written by ``write_tensors``.
+
+    Raises:
+        CspineError: it is no such file.
+    """
+    header = read_header(path)
+    with safe_open(path, framework="pt") as stream:
+        return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header alone.
+
+    Raises:
+        CspineError: the file was not written by ``write_tensors``.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return json.loads((stream.metadata() or {})[METADATA])
+    except (KeyError, SafetensorError):
+        raise CspineError(f"{path} is not a model of cspine: its header has no {METADATA!r} entry") from None
