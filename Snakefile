@@ -47,3 +47,6 @@ include: "workflow/rules/study.smk"
 if "evidence" in config:
 
     include: "workflow/rules/evidence.smk"
+
+
+PLAN.forget_stale_outputs(workflow)

@@ -40,7 +40,7 @@ class Built:
             findings=self.findings,
             train_shards=lists["train"],
             test_shards=lists["test"],
-            config=InventoryConfig(),
+            config=InventoryConfig(shards=SHARDS),
         )
         self.shards = [out / f"{c}-{n}.parquet" for c in lists for n in range(SHARDS)]
         for shard, (cohort, listed) in zip(self.shards, [(c, p) for c in lists for p in lists[c]], strict=True):

@@ -35,7 +35,7 @@ def run(root: Path, out: Path, shards: int = 2, manifest: Path | None = None, **
         train_shards=[out / f"train/shard-{n}.csv" for n in range(shards)],
         test_shards=[out / f"test/shard-{n}.csv" for n in range(shards)],
         manifest=manifest,
-        config=InventoryConfig(**config),
+        config=InventoryConfig(shards=shards, **config),
     )
     return out
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.cache import VERSION, crc32, encode, write_shard
-from cspine.checkpoint import read_model, save_model, take_over
 from cspine.errors import CspineError
 from cspine.losses import TARGETS
 from cspine.methods import slice_cnn
 from cspine.methods.slice_cnn import NetworkConfig, SliceExamples
+from cspine.models import read_model, save_model
+from cspine.origins import take_over
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 

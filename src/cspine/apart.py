@@ -5,7 +5,6 @@ The strict JPEG decoder (gdcm) aborts on some damaged frames. Called like this, 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from cspine.errors import CspineError
+from cspine.pools import CONTEXT
 
 
 class DiedError(Exception):
@@ -59,9 +59,8 @@ class Apart:
     def _started(self) -> Connection:
         if self._connection is not None and self._owner == os.getpid():
             return self._connection
-        context = multiprocessing.get_context("spawn")  # a fork would share this process's threads and locks
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self.function), daemon=True)
+        ours, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=_serve, args=(theirs, self.function), daemon=True)
         self._process.start()
         theirs.close()
         try:

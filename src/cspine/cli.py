@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cspine import locks, store
+from cspine import key_versions, locks, pausing, store
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.progress import say
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
             from cspine.running import print_help
 
             return print_help(arguments[0])
-        return run_stage(arguments[0], arguments[1:])
+        with pausing.answered():
+            return run_stage(arguments[0], arguments[1:])
     except CspineError as error:
         return _failed(arguments, f"error: {error}")
     except Exception:
@@ -61,15 +62,10 @@ def known_commands() -> list[str]:
 def run_command(name: str, arguments: list[str]) -> int:
     """Call a command's ``main`` with the options of the command line; returns its exit status."""
     import importlib
-    import inspect
 
-    from jsonargparse import ArgumentParser
+    from cspine.options import called
 
-    main = importlib.import_module(f"cspine.commands.{name}").main
-    parser = ArgumentParser(prog=f"python -m cspine {name}", description=inspect.getdoc(main))
-    parser.add_function_arguments(main, as_positional=True)
-    options = parser.instantiate(parser.parse_args(arguments))
-    return main(**vars(options)) or 0
+    return called(importlib.import_module(f"cspine.commands.{name}").main, name, arguments)
 
 
 def run_stage(stage: str, arguments: list[str]) -> int:
@@ -85,14 +81,23 @@ def run_stage(stage: str, arguments: list[str]) -> int:
     name = f"{stage} ({options['at'].replace('=', ' ')})" if options.get("at") else stage
     done = store.lookup(folder)
     if done is None:
-        with locks.locked(folder):
-            done = store.lookup(folder)
-            if done is None:
-                from cspine.running import execute
+        try:
+            with pausing.watched():
+                pausing.stop_if_wanted()
+                with locks.locked(folder):
+                    done = store.lookup(folder) or _fetched(folder, name)
+                    if done is None:
+                        from cspine.adoption import hint
+                        from cspine.running import execute
 
-                say(f"{name}: starts")
-                command = shlex.join(["python", "-m", "cspine", stage, *arguments])
-                done = execute(signature, request, folder, values, command, log)
+                        if other := hint(request, folder):
+                            say(f"{name}: {other}")
+                        say(f"{name}: starts")
+                        command = shlex.join(["python", "-m", "cspine", stage, *arguments])
+                        done = execute(signature, request, folder, values, command, log)
+        except pausing.Paused as pause:
+            pausing.leave_word(name, folder, pause.why, keeps=bool(signature.of_kind("Scratch")), log=log)
+            raise
     else:
         say(f"{name}: found in the store")
         if log:
@@ -100,6 +105,17 @@ def run_stage(stage: str, arguments: list[str]) -> int:
             log.write_text(f"{name}: found in {folder}\n", encoding="utf-8")
     store.put_in_place(folder, request, done)
     return 0
+
+
+def _fetched(folder: Path, name: str) -> dict[str, Any] | None:
+    """The result from an earlier session's folder, or None and at least its checkpoints; what is damaged here goes."""
+    from cspine import elsewhere
+
+    store.discard_damaged(folder)
+    done = elsewhere.fetch(folder, name)
+    if done is None:
+        elsewhere.fetch_checkpoints(folder, name)
+    return done
 
 
 def split(signature: Signature, arguments: list[str]) -> dict[str, list[str]]:
@@ -138,14 +154,16 @@ def request_of(signature: Signature, values: dict[str, list[str]], options: dict
         observed = call(signature.observe, folders[0], manifest)
         if signature.glance:
             record["glance"] = {"function": signature.glance, "value": call(signature.glance, folders[0])}
+    family = (config or {}).get("family")
     return store.Request(
         stage=signature.stage,
-        code=fingerprint(signature.stage, (config or {}).get("family")),
+        code=fingerprint(signature.stage, family),
         config=config,
         inputs={p.name: paths[p.name] for p in signature.of_kind("InPath") if p.name in paths},
         outputs={p.name: paths[p.name] for p in signature.of_kind("OutPath", "OutCopy") if p.name in paths},
         copies=frozenset(p.name for p in signature.of_kind("OutCopy")),
         observed=observed,
+        versions=key_versions.versions_of(signature.stage, family),
         record=record,
     )
 

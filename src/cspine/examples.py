@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cspine.pools import CONTEXT
+
 Example = tuple[Tensor, Tensor, Tensor]  # pixels, targets, weight
 Item = tuple[int, int]  # pass over the data, position in the table
 
@@ -50,12 +52,11 @@ def loader(
         pin: into page-locked memory, from where a GPU fetches while it computes.
         again: it is gone through several times, and the processes stay.
     """
-    context = "spawn" if workers else None
     return DataLoader(
         data,
         batch_sampler=batches,
         num_workers=workers,
-        multiprocessing_context=context,
+        multiprocessing_context=CONTEXT if workers else None,
         pin_memory=pin,
         persistent_workers=again and workers > 0,
     )

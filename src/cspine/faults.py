@@ -1,5 +1,6 @@
 """Places where a test can kill the process: ``CSPINE_FAULT=train-step:7`` dies by SIGKILL at the seventh step.
 
+``train-step:7:SIGSTOP`` sends itself another signal there; at ``train-step:7:deadline`` the time budget is used up.
 Without the variable this costs one look into a dict. Nothing here can change a result.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+
+from cspine import budget
 
 VARIABLE = "CSPINE_FAULT"
 _passed: Counter[str] = Counter()
@@ -19,5 +22,10 @@ def fault_point(name: str) -> None:
     if wanted is None:
         return
     _passed[name] += 1
-    if wanted == f"{name}:{_passed[name]}":
-        os.kill(os.getpid(), signal.SIGKILL)
+    place, number, what = [*wanted.split(":"), "", ""][:3]
+    if (place, number) != (name, str(_passed[name])):
+        return
+    if what == "deadline":
+        os.environ[budget.VARIABLE] = "0"
+    else:
+        os.kill(os.getpid(), signal.Signals[what or "SIGKILL"])

@@ -17,10 +17,16 @@ from cspine.methods.registry import module_of
 PACKAGE = Path(__file__).parent
 CANNOT_CHANGE_A_RESULT = frozenset(
     {
+        "cspine.budget",  # how long the session lasts
         "cspine.devices",  # where torch computes
         "cspine.errors",  # the exception's class
         "cspine.faults",  # where tests kill the process
+        "cspine.gpu_pool",  # which GPU of several
+        "cspine.gpus",  # the same
         "cspine.methods.registry",  # names to module paths; the module named is in the closure itself
+        "cspine.pace",  # whether there is time for another step
+        "cspine.pausing",  # when a stage stops, to go on later
+        "cspine.pools",  # how worker processes start and end
         "cspine.progress",  # lines for the person
         "cspine.runtime",  # devices, worker counts, checkpoint intervals
         "cspine.stage",  # names for Path
@@ -31,9 +37,7 @@ CANNOT_CHANGE_A_RESULT = frozenset(
 
 def fingerprint(stage: str, family: str | None = None) -> str:
     """12 hex digits that change when, and only when, code the stage runs has changed."""
-    roots = [f"cspine.stages.{stage}"] + ([module_of(family)] if family else [])
-    modules = sorted(set().union(*(closure(root) for root in roots)))
-    text = "\n".join(f"{name} {_module_digest(name)}" for name in modules)
+    text = "\n".join(f"{name} {_module_digest(name)}" for name in _modules(stage, family))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -53,8 +57,19 @@ def closure(module: str) -> frozenset[str]:
 
 def module_digests(stage: str, family: str | None = None) -> dict[str, str]:
     """Digest by module of the closure: what ``done.json`` keeps, so that one can be told which module changed."""
+    return {name: _module_digest(name)[:12] for name in _modules(stage, family)}
+
+
+@cache
+def foreign_imports(stage: str, family: str | None = None) -> frozenset[str]:
+    """The modules of other packages that the stage's code names, by their first part: ``torch``, ``cv2`` ..."""
+    names = [name.split(".")[0] for module in _modules(stage, family) for name in _imported(module)]
+    return frozenset(names) - {"cspine", ""}
+
+
+def _modules(stage: str, family: str | None) -> list[str]:
     roots = [f"cspine.stages.{stage}"] + ([module_of(family)] if family else [])
-    return {name: _module_digest(name)[:12] for name in sorted(set().union(*(closure(r) for r in roots)))}
+    return sorted(set().union(*(closure(root) for root in roots)))
 
 
 def _path(module: str) -> Path | None:
@@ -75,13 +90,18 @@ def _tree(module: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _imports(module: str) -> list[str]:
+def _imported(module: str) -> list[str]:
     names: list[str] = []
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def _imports(module: str) -> list[str]:
+    names = _imported(module)
     own = [n for n in names if n.split(".")[0] == "cspine"]
     parents = [".".join(n.split(".")[:i]) for n in own for i in range(1, n.count(".") + 1)]
     return [n for n in own + parents if _path(n) is not None]

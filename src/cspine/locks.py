@@ -1,4 +1,7 @@
-"""A folder held by one process: by flock, or where the file system has none by an owner file with a heartbeat."""
+"""A folder held by one process: by flock, or where the file system has none by an owner file with a heartbeat.
+
+Each folder of the store has its lock; the project's folder has one for the run at work in it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ PATIENCE_SECONDS = 120.0
 LOOK_EVERY_SECONDS = 0.2
 BEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0  # without a beat, as the file system's own clock has it
+RUN_LOCK = Path(".snakemake/run.lock")
 #: what flock answers on file systems that cannot lock (network and user-space ones)
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -61,6 +65,49 @@ def holder(folder: Path) -> str | None:
         except OSError:
             owner = folder / "owner.json"
             return _owner_in_words(owner) if owner.exists() and _alive(owner) else None
+
+
+def run_alone() -> TextIO:
+    """Hold this project's folder against every other run until the stream closes or the process dies, however it dies.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: this file system cannot lock.
+    """
+    RUN_LOCK.parent.mkdir(exist_ok=True)
+    stream = RUN_LOCK.open("a+", encoding="utf-8")
+    try:
+        _take(stream)
+    except OSError:
+        stream.close()
+        raise
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    stream.flush()
+    return stream
+
+
+def run_holder() -> str | None:
+    """Which run is at work in this project's folder, in words; None when there is none, or nobody can tell."""
+    if not RUN_LOCK.exists():
+        return None
+    with RUN_LOCK.open("a+", encoding="utf-8") as stream:
+        try:
+            return None if _flocked(stream) else _words(stream)
+        except OSError:
+            return None
+
+
+def _take(stream: TextIO) -> None:
+    tries = 5  # whoever only asks ``run_holder`` holds it for a moment
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _until(taken: Callable[[], bool], owner: Callable[[], str], folder: Path, patience: float) -> None:

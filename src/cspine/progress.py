@@ -1,30 +1,40 @@
-"""What a stage tells the person at the terminal; every line also lands in the stage's log."""
+"""What a stage tells the person: lines at the terminal and in the stage's log, and how far it is in a file."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
+STANDING = "progress.json"  # beside an unfinished result: task, done, total, unit, rate (units a second), time
 SECONDS_BETWEEN_LINES = 5.0
 _streams: list[TextIO] = []
+_folders: list[Path] = []
 _started: dict[str, tuple[float, int]] = {}
 _last: dict[str, float] = {}
 _noted: dict[str, str] = {}
+_standing: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
-def logged(*streams: TextIO) -> Iterator[None]:
-    """Within, every line also goes to ``streams`` (the store's log.txt, the rule's log); rates start anew."""
-    for memory in (_started, _last, _noted):
+def logged(*streams: TextIO, folder: Path | None = None) -> Iterator[None]:
+    """Within, every line also goes to ``streams`` (the store's log.txt, the rule's log) and what is reported to
+    ``folder``/progress.json; rates start anew."""
+    for memory in (_started, _last, _noted, _standing):
         memory.clear()
     _streams[:] = streams
+    _folders[:] = [folder] if folder else []
     try:
         yield
+        _standing.clear()
     finally:
         _streams.clear()
+        _folders.clear()
 
 
 def say(line: str) -> None:
@@ -50,12 +60,43 @@ def noted() -> dict[str, str]:
 
 
 def report(task: str, done: int, total: int, unit: str = "items", note: str = "") -> None:
-    """Say how far ``task`` is, with rate and time to go; at most one line every few seconds, and always the last."""
+    """Say how far ``task`` is, with rate and time to go; at most one line every few seconds, and always the last.
+
+    The rate counts from the first call: made before the first piece of work, it knows of that one too.
+    """
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
+    rate = (done - first) / (now - start) if now > start else 0.0
+    _standing.update(task=task, done=done, total=total, unit=unit, rate=round(rate, 4), time=round(time.time(), 1))
     if done < total and now - _last.get(task, start) < SECONDS_BETWEEN_LINES:
         return
     _last[task] = now
-    rate = (done - first) / (now - start) if now > start else 0.0
     left = f", {(total - done) / rate:.0f} s to go" if rate > 0 and done < total else ""
     say(f"{task}: {done}/{total} {unit}, {rate:.1f} {unit}/s{left}{', ' + note if note else ''}")
+    for folder in _folders:
+        keep(folder)
+
+
+def keep(folder: Path) -> dict[str, Any] | None:
+    """Write what was reported last to ``folder``/progress.json and return it.
+
+    A rate that is not known yet is the one that an earlier process left there. When nothing was reported nothing is
+    written, and the answer is what an earlier process left, or None.
+    """
+    before = standing(folder)
+    if not _standing:
+        return before
+    if not _standing["rate"] and before and before["task"] == _standing["task"]:
+        _standing["rate"] = before["rate"]
+    temporary = folder / f"{STANDING}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(_standing), encoding="utf-8")
+    temporary.replace(folder / STANDING)
+    return dict(_standing)
+
+
+def standing(folder: Path) -> dict[str, Any] | None:
+    """How far the unfinished result in ``folder`` was when it was last heard of, or None."""
+    try:
+        return json.loads((folder / STANDING).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None

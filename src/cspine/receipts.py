@@ -7,19 +7,22 @@ workflow's main process asks the store's records first and unlinks what does not
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cspine import store
 from cspine.cli import call
+from cspine.differing import Block, departures
 from cspine.errors import CspineError
-from cspine.fingerprint import fingerprint
-from cspine.hashing import canonical_json
+from cspine.holdings import at_place, inputs_at
+from cspine.wiring import Wiring, rewired
 
-Block = Callable[..., dict[str, Any]]  # block(stage, **at) -> the present config block
+LEFT_BEHIND = re.compile(r"\..+\.\d+\.tmp")  # see store.put_in_place
+NOTHING: dict[str, Any] = {"inputs": {}}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Stale:
     why: str
 
 
-def stale_outputs(results: Path, block: Block, root: Path) -> list[Stale]:
+def stale_outputs(results: Path, block: Block, root: Path, wiring: Wiring | None = None) -> list[Stale]:
     """Every output under ``results`` whose record differs from the present, and every output made from one.
 
     Those made from one must go too: Snakemake does not make a missing intermediate file when what follows is there.
@@ -40,16 +43,27 @@ def stale_outputs(results: Path, block: Block, root: Path) -> list[Stale]:
         results: the folder of the declared outputs.
         block: gives the present config block of a stage at given wildcards; raises KeyError where it is gone.
         root: the present raw folder, for stages whose input is a folder; skipped where it is not mounted.
+        wiring: gives the inputs that the present rules would make an output from, where the rules are known.
     """
     made = dict(outputs(results))
+    wired = {path: (wiring(path) if wiring else None) or {} for path in made}
     records = {folder: store.read_done(folder) for folder in set(made.values())}
-    reasons = {folder: _why_stale(record, block, root) for folder, record in records.items()}
+    at = {path: _at(records[folder], path) for path, folder in made.items()}
+    reasons = {
+        (folder, where): _why_stale(folder, records[folder], where, block, root)
+        for folder, where in {(made[path], at[path]) for path in made}
+    }
     found = {}
     for path, folder in made.items():
-        why = reasons[folder] or _altered(path)
-        if why:
+        record = records[folder]
+        if why := reasons[folder, at[path]] or altered(path) or (rewired(record, wired[path]) if record else None):
             found[path] = Stale(path, folder.parent.name, why)
-    return list(_with_followers(found, made, records).values())
+    made_from = {
+        path: {source for source, _ in inputs_at(records[folder] or NOTHING, at[path])}
+        | {source for sources in wired[path].values() for source in sources}
+        for path, folder in made.items()
+    }
+    return list(_with_followers(found, made, made_from).values())
 
 
 def unlink(stale: list[Stale]) -> None:
@@ -57,6 +71,14 @@ def unlink(stale: list[Stale]) -> None:
     for output in stale:
         output.path.unlink(missing_ok=True)
         store.receipt_path(output.path).unlink(missing_ok=True)
+
+
+def sweep(results: Path) -> None:
+    """Take away what jobs left behind that were killed between making a link and moving it to its place."""
+    for parent, _, names in os.walk(results):
+        for name in names:
+            if LEFT_BEHIND.fullmatch(name):
+                Path(parent, name).unlink(missing_ok=True)
 
 
 def summary(stale: list[Stale], dry: bool) -> list[str]:
@@ -75,17 +97,13 @@ def _number(count: int) -> str:
 
 
 def _with_followers(
-    found: dict[Path, Stale], outputs: dict[Path, Path], records: dict[Path, dict[str, Any] | None]
+    found: dict[Path, Stale], outputs: dict[Path, Path], made_from: dict[Path, set[Path]]
 ) -> dict[Path, Stale]:
-    made_from = {
-        folder: {Path(r["path"]) for recorded in (record or {"inputs": {}})["inputs"].values() for r in recorded}
-        for folder, record in records.items()
-    }
     while True:
         more = {
             path: Stale(path, folder.parent.name, "")
             for path, folder in outputs.items()
-            if path not in found and made_from[folder] & found.keys()
+            if path not in found and made_from[path] & found.keys()
         }
         if not more:
             return found
@@ -105,46 +123,37 @@ def outputs(results: Path) -> Iterator[tuple[Path, Path]]:
                 yield path, store.WORK / receipt["stage"] / receipt["key"]
 
 
-def _altered(path: Path) -> str | None:
+def _at(done: dict[str, Any] | None, path: Path) -> str:
+    return (done or {}).get("at", "") and (at_place(done or {}, path) or (done or {})["at"])
+
+
+def altered(path: Path) -> str | None:
+    """Whether an output that is a file of its own is not what its receipt says, in words; None for links."""
     receipt = None if path.is_symlink() else store.read_receipt(path)
     if receipt is not None and store.content_digest(path) != receipt["digest"]:
         return "it was altered since it was made"
     return None
 
 
-def _why_stale(done: dict[str, Any] | None, block: Block, root: Path) -> str | None:
+def _why_stale(folder: Path, done: dict[str, Any] | None, at: str, block: Block, root: Path) -> str | None:
     if done is None:
         return "its result is not in the store"
-    stage = done["stage"]
-    at = dict(pair.split("=", 1) for pair in done["at"].split(",") if pair)
     try:
-        config = block(stage, **at)
-        code = fingerprint(stage, config.get("family"))
+        found = departures(done, at, block)
     except (KeyError, CspineError):
         return None  # the method or the stage is gone: nothing asks for this output
-    if canonical_json(config) != canonical_json(done["config"] or {}):
-        return "config: " + ", ".join(differences(done["config"] or {}, config))
-    if code != done["code"]:
-        return "its code changed"
-    if why := _other_input(done):
-        return why
-    glance = done.get("glance")
-    if glance and root.is_dir() and call(glance["function"], root) != glance["value"]:
-        return f"{root} changed"
-    return None
+    return "; ".join(found) or store.damage(folder, done) or _other_input(done, at) or other_root(done, root)
 
 
-def _other_input(done: dict[str, Any]) -> str | None:
-    for recorded in (r for records in done["inputs"].values() for r in records):
-        path = Path(recorded["path"])
-        if path.exists() and store.content_digest(path) != recorded["digest"]:
+def _other_input(done: dict[str, Any], at: str) -> str | None:
+    for path, digest in inputs_at(done, at):
+        if path.exists() and store.content_digest(path) != digest:
             return f"{path} changed"
     return None
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Leaves that differ, as ``path old -> new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{prefix}.{k}" if prefix else str(k))]
-    return [] if old == new else [f"{prefix} {old} -> {new}"]
+def other_root(done: dict[str, Any], root: Path) -> str | None:
+    """Whether the raw folder that a result was made from is not what it was, in words."""
+    glance = done.get("glance")
+    changed = glance and root.is_dir() and call(glance["function"], root) != glance["value"]
+    return f"{root} changed" if changed else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import importlib.metadata
@@ -17,10 +18,11 @@ from typing import Any, TextIO, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from cspine import progress, store
+from cspine import pausing, progress, store
 from cspine.costs import Meter
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
+from cspine.gpu_pool import one_gpu
 from cspine.signature import Signature, signature_of
 
 RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "opencv-python-headless")
@@ -42,11 +44,15 @@ def execute(
     with (
         (folder / "log.txt").open("a", encoding="utf-8") as kept,
         _rule_log(log) as shown,
-        progress.logged(kept, shown),
+        progress.logged(kept, shown, folder=folder),
+        one_gpu(signature.stage) if signature.uses_gpu else contextlib.nullcontext(),
         Meter(folder) as meter,
     ):
         faulthandler.enable(kept)
         progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}")
+        request.record["modules"] = module_digests(request.stage, (request.config or {}).get("family"))
+        if adopted := (store.read_request(folder) or {}).get("adopted"):
+            request.record["adopted"] = adopted
         store.begin(folder, request, command)
         try:
             function = function_of(signature.stage)
@@ -54,7 +60,7 @@ def execute(
         except CspineError as error:
             print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
             raise
-        except SystemExit:  # paused: saved, and said so
+        except pausing.Paused:  # the command line says it
             raise
         except BaseException:
             traceback.print_exc(file=kept)
@@ -64,11 +70,12 @@ def execute(
         total = meter.total()
         record = {
             "costs": {**total, "segments": len(meter.segments())},
-            "modules": module_digests(request.stage, (request.config or {}).get("family")),
             "versions": _versions(),
             "device": progress.noted().get("device", "cpu"),
         }
-        done = store.commit(folder, request, record)
+        with pausing.held():
+            done = store.commit(folder, request, record)
+            (folder / progress.STANDING).unlink(missing_ok=True)
         progress.say(f"{request.stage}: done in {total['seconds']:.1f} s, {total['peak_mb']:.0f} MB")
     return done
 

@@ -67,11 +67,15 @@ def orphaned() -> bool:
 
 
 def start_time(pid: int) -> str:
-    """When the process of this id began, in the system's ticks; "" when there is none."""
-    # field 22 of /proc/<pid>/stat (proc(5)); with it a recycled process id is not taken for the old process
+    """When the process of this id began, in the system's ticks; "" when there is none, or only its remains.
+
+    With it a recycled process id is not taken for the old process.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        # proc(5): field 3 is the state (Z: dead, and nobody asked how it ended), field 22 the start time
+        return "" if fields[0] in "ZX" else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
         if Path("/proc/self").is_dir():
             return ""
     try:  # no /proc (macOS): only whether the process is there

@@ -10,22 +10,30 @@ Standard library only: a lookup must not cost the import of pandas or torch.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cspine.errors import CspineError
+from cspine.faults import fault_point
 from cspine.hashing import digest_of, file_digest
 from cspine.progress import say
-
-WORK = Path("work")
-DONE = "done.json"
-REQUEST = "request.json"  # what is being made, until done.json is there
+from cspine.records import DONE as DONE
+from cspine.records import REQUEST as REQUEST
+from cspine.records import SCRATCH as SCRATCH
+from cspine.records import WORK as WORK
+from cspine.records import content_digest as content_digest
+from cspine.records import damage as damage
+from cspine.records import input_digest, outputs_of, same_stat, stat_of
+from cspine.records import read_done as read_done
+from cspine.records import read_receipt as read_receipt
+from cspine.records import read_request as read_request
+from cspine.records import receipt_path as receipt_path
+from cspine.records import write_json as write_json
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Request:
     @cached_property
     def digests(self) -> dict[str, list[str]]:
         """Content digests of the inputs by name, as they were when the key was made."""
-        return {name: [content_digest(path) for path in paths] for name, paths in sorted(self.inputs.items())}
+        return {name: [input_digest(path) for path in paths] for name, paths in sorted(self.inputs.items())}
 
     def key(self) -> str:
         """20 hex digits; see the module docstring. Neither places nor names of outputs count."""
@@ -79,88 +87,77 @@ def stored_name(parameter: str, declared: Path, position: int | None) -> str:
     return f"{parameter}{number}{''.join(declared.suffixes[-1:])}"
 
 
-def content_digest(path: Path) -> str:
-    """The digest of an input: from the store's record where the path leads there, else from the bytes."""
-    if not path.exists():
-        raise CspineError(f"input {path} does not exist; ask for it by name: snakemake --cores 4 {path}")
-    target = Path(os.path.realpath(path))
-    done = read_done(target.parent)
-    for output in _outputs(done) if done else ():
-        if output["file"] == target.name:
-            return output["digest"] if _same_stat(target, output) else file_digest(target)
-    receipt = read_receipt(path)
-    if receipt and _same_stat(path, receipt):
-        return receipt["digest"]
-    return file_digest(path)
-
-
-def read_done(folder: Path) -> dict[str, Any] | None:
-    """done.json of a store folder, or None when the result is not there or not finished."""
-    return _read_json(folder / DONE)
-
-
-def receipt_path(path: Path) -> Path:
-    """The receipt beside a real file: which result of the store it is a copy of."""
-    return path.with_name(f".{path.name}.receipt.json")
-
-
-def read_receipt(path: Path) -> dict[str, Any] | None:
-    """The receipt beside ``path``, or None."""
-    return _read_json(receipt_path(path))
-
-
 def lookup(folder: Path) -> dict[str, Any] | None:
-    """done.json of ``folder`` when every file it lists is there unaltered; an altered one is named and forgotten.
-
-    Size, modification time and inode are compared; the bytes only where those differ (the store was moved).
-    """
+    """done.json of ``folder`` when every file it lists is there unaltered."""
     done = read_done(folder)
-    if done is None:
-        return None
-    moved = False
-    for output in _outputs(done):
+    return None if done is None or damage(folder, done) else done
+
+
+def discard_damaged(folder: Path) -> None:
+    """Name what is wrong with a result that a lookup did not accept, and take it away. For whoever holds the lock.
+
+    Only the damaged files go. What a person may have put in their place goes too: it is no result.
+    """
+    if not os.path.lexists(folder / DONE):
+        return
+    done = read_done(folder)
+    wrong = damage(folder, done) if done else f"{folder / DONE} is torn or no record of a result"
+    if wrong is None:
+        return
+    say(f"{wrong}; it is found elsewhere or made again")
+    remove(folder / DONE)
+    for output in outputs_of(done) if done else ():
         path = folder / output["file"]
-        if _same_stat(path, output):
-            continue
-        if not path.exists() or file_digest(path) != output["digest"]:
-            what = "is missing" if not path.exists() else "was altered since it was made"
-            say(f"{path} {what}; it is made again")
-            (folder / DONE).unlink()
-            return None
-        output.update(_stat(path))
-        moved = True
-    if moved:
-        write_json(folder / DONE, done)
-    return done
+        if not same_stat(path, output):
+            remove(path)
 
 
 def begin(folder: Path, request: Request, command: str) -> None:
     """Write down in ``folder`` what is about to be made: a run that is cut off leaves it behind."""
+    for _, path in _stored(folder, request):  # left by a result whose record was lost
+        if path.is_symlink():
+            path.unlink()  # the stage must not write through it into an earlier session's folder
+        elif path.is_dir():
+            _allow(path, 0o644)
     write_json(folder / REQUEST, {**_asked(folder, request), "command": command})
-
-
-def read_request(folder: Path) -> dict[str, Any] | None:
-    """What ``begin`` wrote, or None."""
-    return _read_json(folder / REQUEST)
 
 
 def commit(folder: Path, request: Request, record: dict[str, Any]) -> dict[str, Any]:
     """Protect the files, write done.json last, drop the scratch folder. From here on the result exists."""
-    outputs: dict[str, list[dict[str, Any]]] = {}
-    for name, places in request.outputs.items():
-        outputs[name] = []
-        for position, place in enumerate(places):
-            path = folder / stored_name(name, place, position if len(places) > 1 else None)
-            if not path.exists():
-                raise CspineError(f"stage {request.stage} ended without writing its output {name} ({path})")
-            digest = file_digest(path)
-            _protect(path)
-            outputs[name].append({"file": path.name, "digest": digest, **_stat(path)})
+    outputs: dict[str, list[dict[str, Any]]] = {name: [] for name in request.outputs}
+    for name, path in _stored(folder, request):
+        if not path.exists():
+            raise CspineError(f"stage {request.stage} ended without writing its output {name} ({path})")
+        outputs[name].append(protected(path, file_digest(path)))
+        fault_point("output-protected")
     done = {**_asked(folder, request), "outputs": outputs, **record}
+    finish(folder, done)
+    return done
+
+
+def protected(path: Path, digest: str) -> dict[str, Any]:
+    """The record of a finished output, which from here on may only be read."""
+    _allow(path, 0o444)
+    if path.is_file():  # not the thousands of a phantom: that is made again sooner than it is written out
+        _flush(path)
+    return {"file": path.name, "digest": digest, **stat_of(path)}
+
+
+def finish(folder: Path, done: dict[str, Any]) -> None:
+    """Write done.json, then drop what only an unfinished folder has."""
+    fault_point("before-done")
     write_json(folder / DONE, done)
     (folder / REQUEST).unlink(missing_ok=True)
-    shutil.rmtree(folder / "scratch", ignore_errors=True)
-    return done
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    for left in [*folder.glob("*.tmp"), *folder.glob(".*.tmp")]:  # of a run that was killed while it wrote
+        remove(left)
+
+
+def _stored(folder: Path, request: Request) -> Iterator[tuple[str, Path]]:
+    """The output parameters and their files in the store, in the order of the request."""
+    for name, places in request.outputs.items():
+        for position, place in enumerate(places):
+            yield name, folder / stored_name(name, place, position if len(places) > 1 else None)
 
 
 def _asked(folder: Path, request: Request) -> dict[str, Any]:
@@ -179,6 +176,7 @@ def _asked(folder: Path, request: Request) -> dict[str, Any]:
         "observed": request.observed,
         "versions_in_key": request.versions,
         "inputs": inputs,
+        "places": {name: [os.path.relpath(path) for path in paths] for name, paths in request.outputs.items()},
         **request.record,
     }
 
@@ -188,6 +186,8 @@ def put_in_place(folder: Path, request: Request, done: dict[str, Any]) -> None:
     for name, places in request.outputs.items():
         for output, place in zip(done["outputs"][name], places, strict=True):
             place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_dir() and not place.is_symlink():
+                raise CspineError(f"output {place}: found a folder; expected a free place. Move the folder away")
             temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
             temporary.unlink(missing_ok=True)
             source = folder / output["file"]
@@ -198,55 +198,34 @@ def put_in_place(folder: Path, request: Request, done: dict[str, Any]) -> None:
                     "stage": request.stage,
                     "key": folder.name,
                     "digest": output["digest"],
-                    **_stat(place),
+                    **stat_of(place),
                 }
                 write_json(receipt_path(place), receipt)
             else:
                 temporary.symlink_to(os.path.relpath(source, place.parent))
+                fault_point("link-before-rename")
                 temporary.replace(place)
+            fault_point("output-in-place")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write so that a reader, or a crash at any moment, sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=1, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _outputs(done: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    return [output for outputs in done["outputs"].values() for output in outputs]
-
-
-def _stat(path: Path) -> dict[str, int]:
-    found = path.stat()
-    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "inode": found.st_ino}
-
-
-def _same_stat(path: Path, recorded: dict[str, Any]) -> bool:
-    try:
-        return all(recorded[k] == v for k, v in _stat(path).items())
-    except FileNotFoundError:
-        return False
-
-
-def _protect(path: Path) -> None:
+def _allow(path: Path, mode: int) -> None:
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
-            file.chmod(0o444)
+            file.chmod(mode)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _flush(path: Path) -> None:
+    """Have the file's bytes on the disk before done.json says that they are there."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except json.JSONDecodeError:  # torn by something other than us: as good as absent
-        return None
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Take away a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

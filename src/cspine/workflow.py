@@ -5,7 +5,7 @@ Nothing here knows a stage by name; paths and rules are the workflow's, blocks a
 
 from __future__ import annotations
 
-import fcntl
+import functools
 import json
 import os
 import sys
@@ -13,15 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, receipts, runtime, tracking
-from cspine.cli import FAILURES
+from cspine import blocks, budget, keeping, key_versions, locks, needs, receipts, roots, runtime, tracking
 from cspine.config import complete_config, read_yaml
+from cspine.endings import Ending
 from cspine.fingerprint import fingerprint
 from cspine.hashing import canonical_json
 from cspine.layers import Config, is_phantom
+from cspine.present import SCHEMA, found, record_run, shown
+from cspine.wiring import wiring_of
 
 RESULTS = Path("results")
-SCHEMA = Path("workflow/schemas/config.schema.yaml")
 # fmt: off
 LOOKS_ONLY = (
     "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph", "filegraph", "d3dag",
@@ -37,16 +38,20 @@ class Plan:
 
     def __init__(self, workflow: Any, raw: Config) -> None:
         base = Path(workflow.basedir)
-        sources = {_shown(name, base): read_yaml(_found(name, base)) for name in reversed(workflow.configfiles)}
+        sources = {shown(str(name), base): read_yaml(found(name, base)) for name in reversed(workflow.configfiles)}
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
         self.is_phantom = is_phantom(self.config)
         self._set_environment(base)
-        self._told = False
+        self._name_earlier_sessions(Path(workflow.workdir_init), workflow.is_main_process)
+        self._ending: Ending | None = None
+        self._looks = _only_looks(sys.argv[1:])
         if workflow.is_main_process:
-            looks = _only_looks(sys.argv[1:])
-            self._lock = None if looks else _locked()
+            if not self._looks:
+                self._lock = _locked()
+                self._ending = Ending(Path(".snakemake"))
+                budget.begin(self.config["time_budget"])
+                record_run(workflow, targets_of(sys.argv[1:]))
             runtime.announce_main_process()
-            self._forget_stale_outputs(looks)
 
     def method(self, name: str, round: int = 0) -> Config:
         """The method's block as it is in ``round``."""
@@ -65,32 +70,45 @@ class Plan:
         """One or many paths as a list of texts."""
         return [value] if isinstance(value, str) else [str(v) for v in value]
 
-    def explain(self, log: str) -> None:
-        """After a run with errors. Called twice when a handler exits, hence the guard."""
-        if self._told:
+    def forget_stale_outputs(self, workflow: Any) -> None:
+        """Before planning, when all rules are read: take away what does not match the present, or only say so."""
+        if not workflow.is_main_process:
             return
-        self._told = True
-        failures = Path(os.environ[FAILURES])
-        words = failures.read_text(encoding="utf-8") if failures.exists() else "a job failed, see above\n"
-        failures.unlink(missing_ok=True)
-        rest = "Mend it and run the same command again: what is finished stays, what was begun goes on."
-        print(f"\n{words}{rest}\n", file=sys.stderr, flush=True)
+        root = Path(self.config["data"]["root"])
+        block = functools.partial(blocks.block, self.config)
+        stale = receipts.stale_outputs(RESULTS, block, root, wiring_of(workflow))
+        if not self._looks:
+            receipts.unlink(stale)
+            receipts.sweep(RESULTS)
+        large = None if self._looks else keeping.warning(self.config["store"]["max_gb"])
+        for line in [*receipts.summary(stale, dry=self._looks), *([large] if large else [])]:
+            print(line, file=sys.stderr)
+
+    def begin(self) -> None:
+        """Before the first job; jobs that Snakemake runs in a process of its own (Slurm) leave signals to the job."""
+        if self._ending:
+            self._ending.listen()
+
+    def end(self, workflow: Any) -> None:
+        """After a run that did not reach its target."""
+        if self._ending:
+            self._ending.tell(workflow)
 
     def _set_environment(self, base: Path) -> None:
         # Jobs inherit it. PATH: `.venv/bin/snakemake` must find its own python also where no venv was activated.
         environment = os.environ
         environment["PYTHONPATH"] = os.pathsep.join(_first(str(base / "src"), environment.get("PYTHONPATH", "")))
         environment["PATH"] = os.pathsep.join(_first(str(Path(sys.executable).parent), environment.get("PATH", "")))
-        environment.setdefault(FAILURES, str(Path(".snakemake", f"failures-{os.getpid()}.txt").absolute()))
         environment[runtime.VARIABLE] = json.dumps(self.config["runtime"])
         environment[tracking.VARIABLE] = json.dumps(self.config["tracking"])
+        key_versions.announce(self.config["store"]["key_versions"])
 
-    def _forget_stale_outputs(self, looks: bool) -> None:
-        root = Path(self.config["data"]["root"])
-        stale = receipts.stale_outputs(RESULTS, lambda stage, **at: blocks.block(self.config, stage, **at), root)
-        if not looks:
-            receipts.unlink(stale)
-        for line in receipts.summary(stale, dry=looks):
+    def _name_earlier_sessions(self, start: Path, tell: bool) -> None:
+        """Name them to the jobs; relative paths count from where the user called (``start``)."""
+        inside = Path(os.path.relpath(Path.cwd(), start))
+        os.environ[roots.VARIABLE] = json.dumps(roots.places_of(self.config["resume_from"], start, inside))
+        os.environ[roots.COPY_MB] = str(self.config["store"]["copy_mb"])
+        for line in needs.unmet(roots.roots()) if tell else []:
             print(line, file=sys.stderr)
 
 
@@ -100,21 +118,19 @@ def targets_of(argv: list[str]) -> set[str]:
     return set(arguments.targets or ()) if arguments else set()
 
 
-def _locked() -> TextIO:
+def _locked() -> TextIO | None:
     """One run at a time in one folder, from before the first output is taken away; whoever only looks needs no lock.
 
     The kernel lets go of it when the process dies, however it dies.
     """
-    Path(".snakemake").mkdir(exist_ok=True)
-    lock = Path(".snakemake/run.lock").open("w", encoding="utf-8")  # noqa: SIM115 - held until the end
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locks.run_alone()
     except BlockingIOError:
         print("another run is at work in this folder; nothing was changed", file=sys.stderr)
         sys.exit(3)
     except OSError as error:
         print(f"this file system cannot lock files ({error}): take care that no two runs share it", file=sys.stderr)
-    return lock
+        return None
 
 
 def _only_looks(argv: list[str]) -> bool:
@@ -135,13 +151,3 @@ def _arguments(argv: list[str]) -> Any:
 
 def _first(entry: str, path: str) -> Iterable[str]:
     return [entry, *(p for p in path.split(os.pathsep) if p and p != entry)]
-
-
-def _found(name: str, base: Path) -> Path:
-    """The config file ``name``; an experiment has left the folder that the Snakefile's own names start from."""
-    return Path(name) if Path(name).exists() else base / name
-
-
-def _shown(name: str, base: Path) -> str:
-    path = Path(name).resolve()
-    return str(path.relative_to(base.resolve())) if path.is_relative_to(base.resolve()) else name

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ import pandas as pd
 from cspine.cache import CODECS, VERSION, crc32, encode, write_shard
 from cspine.dicom import Study, read_study
 from cspine.errors import CspineError
+from cspine.faults import fault_point
 from cspine.findings import Finding, findings_table
+from cspine.pools import pool
 from cspine.progress import report
 from cspine.raw_folder import COHORTS, read_rows
 from cspine.runtime import workers
@@ -105,7 +106,7 @@ def ingest(
     """Read the studies that ``inventory`` lists (StudyInstanceUID,file,size,digest) and write their cache shard.
 
     ``CSPINE_WORKERS`` processes share the studies of a shard that is not small; the output does not depend on their
-    number. One study is held in memory per worker.
+    number. One study is held in memory per worker. A shard that is cut off begins anew: shards are what is kept.
     """
     jobs = list_jobs(inventory, root / COHORTS[config.cohort])
     small = sum(size for job in jobs for _, size in job.files) < SMALL_SHARD
@@ -118,6 +119,7 @@ def ingest(
             done.append(study.study)
             found.extend(study.findings)
             report("ingest", len(done), len(jobs), unit="studies")
+            fault_point("ingest-study")
             yield from study.rows
 
     write_shard(shard, rows(), {**asdict(config), "version": VERSION})
@@ -177,11 +179,11 @@ def _until_crash(waiting: deque[StudyJob], config: IngestConfig, workers: int) -
     is read again on its own; the one that kills its process again is reported, and the caller goes on in a new pool.
     """
     running: deque[tuple[StudyJob, Future[Ingested]]] = deque()
-    with _pool(workers) as pool:
+    with pool(workers, _single_threaded) as processes:
         while waiting or running:
             try:
                 while waiting and len(running) < 2 * workers:
-                    running.append((waiting[0], pool.submit(ingest_study, waiting[0], config)))
+                    running.append((waiting[0], processes.submit(ingest_study, waiting[0], config)))
                     waiting.popleft()
                 yield running[0][1].result()
                 running.popleft()
@@ -194,8 +196,8 @@ def _until_crash(waiting: deque[StudyJob], config: IngestConfig, workers: int) -
 
 def _alone(job: StudyJob, config: IngestConfig) -> Ingested:
     try:
-        with _pool(1) as pool:
-            return pool.submit(ingest_study, job, config).result()
+        with pool(1, _single_threaded) as process:
+            return process.submit(ingest_study, job, config).result()
     except BrokenProcessPool:
         _check_workers_start()
     uid = job.folder.name
@@ -208,17 +210,11 @@ def _alone(job: StudyJob, config: IngestConfig) -> Ingested:
 def _check_workers_start() -> None:
     """A process that cannot start at all must not be blamed on a study."""
     try:
-        with _pool(1) as pool:
-            pool.submit(os.getpid).result()
+        with pool(1, _single_threaded) as process:
+            process.submit(os.getpid).result()
     except BrokenProcessPool as error:
         message = "ingest cannot start worker processes here; set CSPINE_WORKERS=1 (--cores 1) to read without them"
         raise CspineError(message) from error
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # spawn: a fork of a process with running threads (Arrow, OpenCV) may hang
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded)
 
 
 def _single_threaded() -> None:

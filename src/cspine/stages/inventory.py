@@ -48,6 +48,8 @@ CONSEQUENCES = {
 class InventoryConfig:
     """Which part of the training studies the run sees. Test studies are never left out."""
 
+    #: files that the studies of a cohort are shared out to; here because a result's key must know how many there are
+    shards: int = 1
     #: share of the training studies, 0 < subset <= 1; drawn within fractured x boxed x segmented, a smaller share
     #: lies within a larger one
     subset: float = 1.0
@@ -79,6 +81,9 @@ def inventory(
     train_shards, test_shards: shard n of each holds the files (StudyInstanceUID,file,size,digest) of the studies with
     ``shard_of(uid, shards) == n``. Raises CspineError for a missing file or column and for values that cannot be read.
     """
+    if not len(train_shards) == len(test_shards) == config.shards:
+        wanted = f"{len(train_shards)} and {len(test_shards)}"
+        raise CspineError(f"data.shards is {config.shards}, but {wanted} files of shards are asked for")
     raw_folder.check_raw_folder(root)
     found: list[Finding] = []
     labels = _labels(root, found)

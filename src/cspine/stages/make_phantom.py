@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 from cspine.errors import CspineError
 from cspine.phantom.kaggle_layout import refuse_strangers, write_kaggle_tables, write_manifest, write_truth
 from cspine.phantom.plans import PhantomConfig, StudyPlan, plan_studies
 from cspine.phantom.study_files import StudyRecord, make_study
+from cspine.pools import pool
 from cspine.progress import report
 from cspine.runtime import workers
 from cspine.stage import OutPath
@@ -48,5 +47,6 @@ def _made(plans: list[StudyPlan], config: PhantomConfig, data: OutPath) -> Itera
     if count == 1:
         yield from (make_study(plan, config, data) for plan in plans)
         return
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(make_study, plans, [config] * len(plans), [data] * len(plans))
+    with pool(count) as processes:
+        for made in [processes.submit(make_study, plan, config, data) for plan in plans]:
+            yield made.result()

@@ -22,6 +22,7 @@ from cspine.stage import InPath, OutPath, Scratch
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 
+USES_GPU = True
 AT_ONCE = 32  # without gradients this fits any device, and more are hardly faster
 
 

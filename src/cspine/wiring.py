@@ -1,0 +1,61 @@
+"""What the workflow's rules would give a stage as its inputs now: what no record and no config block says.
+
+A changed number of rounds, another submitted method or another model to start from changes the inputs of a stage and
+nothing else of it. Snakemake notices that by its own records; with those lost the rules themselves must be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cspine.records import content_digest
+from cspine.signature import signature_of
+
+Inputs = dict[str, list[Path]]  # by parameter
+Wiring = Callable[[Path], Inputs | None]  # output -> the inputs it would be made from; None = no rule makes it
+
+
+def wiring_of(workflow: Any) -> Wiring:
+    """The wiring of the rules that Snakemake has read; the names of a rule's inputs are the stage's parameters."""
+
+    from snakemake.exceptions import WorkflowError
+
+    known: dict[tuple[str, ...], Inputs | None] = {}  # by rule and wildcards: a job has several outputs
+
+    def inputs(output: Path) -> Inputs | None:
+        rule = next((rule for rule in workflow.rules if rule.is_producer(str(output))), None)
+        if rule is None:
+            return None
+        wildcards = rule.get_wildcards(str(output))
+        job = (rule.name, *wildcards.values())
+        if job not in known:
+            try:
+                found = rule.expand_input(wildcards)[0]
+                known[job] = {name: [Path(str(p)) for p in _listed(value)] for name, value in found.items()}
+            except WorkflowError:  # planning says it better
+                known[job] = None
+        return known[job]
+
+    return inputs
+
+
+def rewired(done: dict[str, Any], inputs: Inputs) -> str | None:
+    """Which parameters would be given other content than the result in ``done`` was made from, in words.
+
+    An input that is not there is left to Snakemake: it is made, and what follows from it with it.
+    """
+    known = {p.name for p in signature_of(done["stage"]).of_kind("InPath")}
+    others = [name for name in sorted(known & inputs.keys()) if _differs(done["inputs"].get(name, []), inputs[name])]
+    return f"it is made from another {', '.join(others)} now" if others else None
+
+
+def _differs(recorded: list[dict[str, Any]], paths: list[Path]) -> bool:
+    if not all(path.exists() for path in paths):
+        return False
+    return [record["digest"] for record in recorded] != [content_digest(path) for path in paths]
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,230 @@
+"""Which stages execute again when a key changes: one row for every leaf of the config's schema.
+
+"Executes" means a result that was not in the store. What executes and then writes equal content stops the chain, so a
+row depends on its two values; they are chosen so that equality does not hang on how a sum is rounded: the untrained
+networks of this size label nothing with a threshold of 1, which keeps build_training_set of round 1 out of many rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+METHOD = "methods.semi_supervised"
+# A dozen studies, one epoch of two steps: contracts only, a second for the whole chain.
+MICRO = """\
+size: smoke
+data: {shards: 1}
+phantom: {studies: 12, test_studies: 2, segmented: 6, boxed_share: 0.5, pixels: 32, slices: [16, 16]}
+views:
+  slice: {pixels: 32, centre: 1.0}
+folds: {count: 2, select: 0.3}
+methods:
+  semi_supervised:
+    training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
+    student: {training: {epochs: 1}}
+    pseudo_labels: {threshold: 1.0, at_least_one_run: false, without_positives: keep}
+    aggregate: {vertebra: [max], patient: [max], clip: [0.001], calibration: [none]}
+score: {bootstrap: 10}
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """``leaf`` changed from the value it has (with ``given``) to ``value``: exactly ``runs`` executes."""
+
+    leaf: str  # a path of the schema; * stands for any method
+    value: str
+    runs: frozenset[str]
+    given: str = ""  # further settings, in force before and after
+    planned: bool = False  # the value changes which jobs there are, so they come from a dry run of their own
+    perhaps: frozenset[str] = frozenset()  # what hangs on how this machine rounds
+    slow: bool = False  # left to `make test-slow`: every phantom is made anew, every plan is a run of Snakemake
+
+    @property
+    def before(self) -> str:
+        return self.given
+
+    @property
+    def after(self) -> str:
+        return f"{self.given} {self.leaf.replace('methods.*', METHOD)}={self.value}".strip()
+
+
+def names(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+NOTHING = names("")
+ENDING = names("aggregate_studies 0 1, write_submission, score")
+ROUND_1 = names("train 0 1, predict 0 1") | ENDING
+TAUGHT = names("train 0 0, predict 0 0, pseudo_label 0 0") | ROUND_1  # equal pseudo-labels: no other training set
+MODELS = names(
+    "train 0 0, predict 0 0, train 0 1, predict 0 1"
+)  # the models say it of themselves; they predict the same
+LABELLED = names("pseudo_label 0 0, build_training_set 0 1") | ROUND_1
+SETS = names("build_training_set 0 0, build_training_set 0 1")
+FITTED = SETS | TAUGHT
+PIXELS = names("ingest train 0, ingest test 0, index, label_slices, label_presence") | FITTED
+MADE = names("make_phantom, inventory, assign_folds") | PIXELS
+DRAWN = MADE - {"assign_folds"}  # other pixels of the same studies
+READ = names("inventory, ingest train 0, ingest test 0, index, label_presence")
+SHARED_OUT = (  # other files, the same pixels; both test studies stay in the first shard, whose content stays
+    READ - {"ingest test 0"} | names("ingest train 1, ingest test 1, label_slices") | SETS | MODELS
+)
+OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
+TEACHER = names("build_training_set 0 0, train 0 0, predict 0 0")
+TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
+
+ROWS = [
+    Row("size", "demo", names("score")),
+    Row("seed", "1", MADE),
+    Row("data.root", "data/raw", READ | names("score"), planned=True),  # the same files, without a manifest
+    Row("data.subset", "0.5", MADE - names("make_phantom, ingest test 0")),
+    Row("data.shards", "2", SHARED_OUT, planned=True),
+    Row("phantom.studies", "13", MADE),
+    Row("phantom.test_studies", "3", MADE, slow=True),
+    Row("phantom.fractured_share", "0.7", MADE - {"ingest test 0"}, slow=True),
+    Row("phantom.boxed_share", "0.7", MADE - {"ingest test 0", "ingest train 0"}, slow=True),
+    Row("phantom.segmented", "7", MADE - {"ingest test 0"}, slow=True),
+    Row("phantom.pixels", "36", DRAWN, slow=True),
+    Row("phantom.slices", "[16, 17]", MADE, slow=True),
+    Row("phantom.cleft_width", "[3.0, 4.0]", DRAWN),
+    Row("phantom.cleft_contrast", "0.5", DRAWN, slow=True),
+    Row("phantom.displacement", "1.0", DRAWN, slow=True),
+    Row("phantom.distractors", "4.0", DRAWN, slow=True),
+    Row("phantom.streaks", "3.0", DRAWN, slow=True),
+    Row("phantom.noise", "30", DRAWN),
+    Row("phantom.jpeg_lossless_share", "0.9", DRAWN, slow=True),
+    Row("phantom.reversed_share", "0.9", MADE, slow=True),
+    Row("phantom.large_share", "0.9", DRAWN),
+    Row("views.slice.pixels", "24", PIXELS),
+    Row("views.slice.centre", "0.5", PIXELS),
+    Row("views.slice.window_center", "300", PIXELS),
+    Row("views.slice.window_width", "1000", PIXELS),
+    Row("labels.unfractured", "all", names("label_slices") | FITTED),
+    Row("labels.weight_box", "2", names("label_slices") | FITTED),
+    Row("labels.weight_unboxed", "0.5", names("label_slices") | FITTED),
+    Row("labels.weight_negative", "0.5", names("label_slices") | FITTED, given="labels.unfractured=all"),
+    Row("folds.count", "3", names("assign_folds") | FITTED),
+    Row("folds.select", "0.5", names("assign_folds") | FITTED),
+    Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),
+    Row("methods.*.targets", "truth", TEACHER | TEACHERS_ENDING, given=f"{METHOD}.rounds=1", planned=True),
+    Row("methods.*.rounds", "1", TEACHERS_ENDING, planned=True),
+    Row("methods.*.rounds", "2", NOTHING, given=f"{METHOD}.rounds=3", planned=True, slow=True),
+    Row("methods.*.init_from", "elsewhere/model.safetensors", TAUGHT, planned=True),
+    Row("methods.*.network.name", "test_resnet", TAUGHT),
+    Row("methods.*.network.weights", "elsewhere/weights.pth", TAUGHT, planned=True),
+    Row(
+        "methods.*.network.trainable",
+        "head",
+        TAUGHT,
+        given=f"{METHOD}.network.weights=elsewhere/weights.pth",
+        planned=True,
+        slow=True,
+    ),
+    Row("methods.*.network.dropout", "0.5", TAUGHT),
+    Row("methods.*.network.neighbours", "0", TAUGHT),
+    Row("methods.*.training.epochs", "2", TAUGHT),
+    Row("methods.*.training.epoch_steps", "3", TAUGHT),
+    Row("methods.*.training.batch_size", "10", TAUGHT),
+    Row("methods.*.training.accumulate", "2", TAUGHT),
+    Row("methods.*.training.learning_rate", "1e-3", TAUGHT),
+    Row("methods.*.training.optimizer", "sgd", TAUGHT),
+    Row("methods.*.training.weight_decay", "0.5", TAUGHT),
+    Row("methods.*.training.schedule", "constant", TAUGHT),
+    Row("methods.*.training.warmup_steps", "2", TAUGHT, given=f"{METHOD}.training.epoch_steps=4"),
+    Row("methods.*.training.min_learning_rate", "4e-3", TAUGHT),
+    Row("methods.*.training.ema", "0", TAUGHT),
+    Row("methods.*.training.mixup", "0.5", TAUGHT),
+    Row("methods.*.training.loss", "bce", TAUGHT),
+    Row("methods.*.training.focal_gamma", "1.0", MODELS),
+    Row("methods.*.training.patient_term", "true", TAUGHT),
+    Row("methods.*.training.presence_weight", "0.5", TAUGHT),
+    Row("methods.*.training.presence_weight", "0", FITTED, planned=True),
+    Row("methods.*.training.any_fracture_weight", "0.5", TAUGHT),
+    Row("methods.*.training.sampling", "natural", TAUGHT),
+    Row("methods.*.training.positive_share", "0.75", TAUGHT),
+    Row("methods.*.training.patience", "1", MODELS),
+    Row("methods.*.training.keep", "best", MODELS),
+    Row("methods.*.training.precision", "fp32", MODELS),
+    Row("methods.*.training.clip_gradient", "0.01", TAUGHT),
+    Row("methods.*.training.threads", "2", MODELS, perhaps=TAUGHT - MODELS),
+    Row("methods.*.augment.probability", "1.0", TAUGHT),
+    Row("methods.*.augment.crop_scale", "0.5", TAUGHT),
+    Row("methods.*.augment.horizontal_flip", "false", TAUGHT),
+    Row("methods.*.augment.vertical_flip", "true", TAUGHT),
+    Row("methods.*.augment.rotation", "90", TAUGHT),
+    Row("methods.*.augment.rgb_shift", "20", TAUGHT),
+    Row("methods.*.augment.clahe", "2.0", TAUGHT),
+    Row("methods.*.teacher", "{training: {learning_rate: 1e-3}}", TAUGHT),
+    Row(
+        "methods.*.student",
+        "{init_from: previous_round, training: {epochs: 1, learning_rate: 1e-3}, augment: {probability: 0.4}}",
+        ROUND_1,
+    ),
+    Row("methods.*.continued", "[{training: {epochs: 1}}]", TAUGHT | names("train 0 1 0"), planned=True),
+    Row("methods.*.pseudo_labels.threshold", "0.01", LABELLED),
+    Row("methods.*.pseudo_labels.agree_with_study", "false", LABELLED, given=f"{METHOD}.pseudo_labels.threshold=0.01"),
+    Row("methods.*.pseudo_labels.at_least_one_run", "true", LABELLED),
+    Row("methods.*.pseudo_labels.run_fraction", "1.0", LABELLED, given=f"{METHOD}.pseudo_labels.at_least_one_run=true"),
+    Row("methods.*.pseudo_labels.run_slices", "1", LABELLED, given=f"{METHOD}.pseudo_labels.at_least_one_run=true"),
+    Row("methods.*.pseudo_labels.without_positives", "drop", LABELLED),
+    Row("methods.*.pseudo_labels.weight", "0.5", LABELLED),
+    Row("methods.*.aggregate.vertebra", "[mean_of_5]", ENDING),
+    Row("methods.*.aggregate.patient", "[noisy_or]", ENDING),
+    Row("methods.*.aggregate.clip", "[0.49]", ENDING),
+    Row("methods.*.aggregate.calibration", "[platt]", ENDING),
+    Row("methods.*.aggregate.prior_strength", "2", names("aggregate_studies 0 1")),
+    Row("methods.*.aggregate.least_select", "9", names("aggregate_studies 0 1")),
+    Row(
+        "submission.method",
+        "other",
+        TEACHERS_ENDING,
+        given="methods.other={extends: semi_supervised, rounds: 1}",
+        planned=True,
+    ),
+    Row("submission.normalisation", "pooled", ENDING),
+    Row("submission.clip", "0.49", names("write_submission")),
+    Row("submission.prior_clip", "0.1", names("write_submission, score")),
+    Row("score.bootstrap", "20", names("score")),
+    Row("time_budget", "1h", NOTHING),
+    Row("resume_from", "[elsewhere]", NOTHING),
+    Row("store.copy_mb", "1", NOTHING),
+    Row("store.max_gb", "1", NOTHING),
+    Row("store.key_versions", "[torch]", MODELS),
+    Row("runtime.device", "cpu", NOTHING),
+    Row("runtime.checkpoint_minutes", "1", NOTHING),
+    Row("runtime.checkpoint_steps", "1", NOTHING),
+    Row("runtime.loader_workers", "1", NOTHING),
+    Row("tracking.mode", "offline", NOTHING),
+    Row("tracking.project", "other", NOTHING),
+    Row("tracking.images", "1", NOTHING),
+]
+
+ONE_VALUE = {"methods.*.family", "methods.*.view"}
+
+# The evidence has a chain of its own: three arms, of which each can be another method or another round.
+EVIDENCE = """\
+size: smoke
+data: {shards: 1}
+phantom: {studies: 12, test_studies: 6, segmented: 6, boxed_share: 0.5, pixels: 32, slices: [16, 16]}
+views:
+  slice: {pixels: 32, centre: 1.0}
+folds: {count: 2, select: 0.3}
+methods:
+  presence:
+    training: {epochs: 1, epoch_steps: 1}
+  semi_supervised:
+    training: &training {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
+    student: {training: *training}
+  other: {extends: truth}
+score: {bootstrap: 10}
+"""
+WEIGHED = names("weigh_evidence")
+ARMS = [
+    Row("evidence.teacher.method", "truth", WEIGHED, planned=True),
+    Row("evidence.teacher.round", "1", WEIGHED, planned=True),
+    Row("evidence.student.method", "truth", WEIGHED, given="evidence.student.round=0", planned=True, slow=True),
+    Row("evidence.student.round", "0", WEIGHED, planned=True, slow=True),
+    Row("evidence.truth.method", "semi_supervised", WEIGHED, planned=True, slow=True),
+    Row("evidence.truth.round", "1", WEIGHED, given="evidence.truth.method=semi_supervised", planned=True, slow=True),
+]
