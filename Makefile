@@ -6,6 +6,8 @@ VENV   ?= .venv
 CORES  ?= 4
 ARGS   ?=
 TEST_WORKERS ?= 2
+KILLS  ?= 25
+SEED   ?= 1
 
 BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
@@ -15,7 +17,7 @@ UV     := $(shell sed -n 's/^ *"\(uv==[^"]*\)",$$/\1/p' pyproject.toml)
 MOVED  := $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),moved)
 
 .DEFAULT_GOAL := help
-.PHONY: help env submission test test-slow test-gpu test-lowest lint format clean moved
+.PHONY: help env submission test test-slow test-gpu test-lowest torture benchmarks lint format clean moved
 
 help: ## list the targets
 	@echo 'make TARGET [CORES=4] [ARGS="--configfile presets/smoke.yaml"] [PYTHON=python3.12]'
@@ -37,6 +39,14 @@ test-gpu: $(READY) ## run the tests that need a CUDA device
 
 test-lowest: $(LOWEST)/.ready-for ## run the tests with the oldest versions that pyproject.toml admits
 	CSPINE_LOWEST=1 $(LOWEST)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile -W default $(ARGS)
+
+torture: $(READY) ## kill -9 a run KILLS times by a clock seeded with SEED; it must end in the same bytes
+	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -m torture $(ARGS)
+
+benchmarks: $(READY) ## compare a run without changes, resuming and a store hit with what they are measured against
+	$(BIN)/python benchmarks/store_hit.py
+	$(BIN)/python benchmarks/no_op.py
+	$(BIN)/python benchmarks/resume.py
 
 lint: $(READY) ## check style, types, the workflow's files and the pins; changes nothing
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cspine import key_versions, receipts
 from cspine.blocks import block
-from cspine.cli import main, split
+from cspine.cli import RUNNER_OPTIONS, main, request_of, split
 from cspine.config import complete_config, read_yaml
 from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
@@ -56,6 +56,13 @@ class Command:
     def paths(self, *kinds: str) -> set[Path]:
         """What the command reads (InPath) or writes (OutPath, OutCopy)."""
         return {path for p in signature_of(self.stage).of_kind(*kinds) for path in self._given(p.name)}
+
+    def key(self) -> str:
+        """Its address in the store at this moment."""
+        signature = signature_of(self.stage)
+        values = split(signature, list(self.words[1:]))
+        options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
+        return request_of(signature, values, options).key()
 
     def _given(self, parameter: str) -> list[Path]:
         values = split(signature_of(self.stage), list(self.words[1:]))

@@ -184,3 +184,11 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
 
     check(SCHEMA, DEFAULT, "")
     check(SCHEMA["$defs"]["slice_cnn"], DEFAULT["methods"]["semi_supervised"], "methods.semi_supervised")
+
+
+def test_a_weights_file_counts_by_its_content_and_not_by_its_place() -> None:
+    here, there, hub = (
+        block(complete(f"methods.semi_supervised.network.weights={name}"), "train", **at("train"))
+        for name in ("here/w.pth", "there/v.safetensors", "hub")
+    )
+    assert here == there != hub

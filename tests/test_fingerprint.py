@@ -26,7 +26,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for cached in (module.closure, module._tree, module._module_digest):
+    for cached in (module.closure, module._tree, module._read, module._imports):
         cached.cache_clear()
 
 

@@ -35,9 +35,14 @@ def _training_set() -> store.Request:
     return request("build_training_set", TRAINING_SET, {"round": 0}, {"labels": LABELS["labels"]}, AT)
 
 
+def block(stage: str, **at: str) -> dict[str, int]:
+    """A present that has another value of everything."""
+    return {"now": 1}
+
+
 def kept(found: list[Held]) -> dict[Path, str]:
     """Folder -> why it is kept."""
-    return {fate.held.folder: fate.why for fate in keeping.fates(found) if fate.why}
+    return {fate.held.folder: fate.why for fate in keeping.fates(found, block) if fate.why}
 
 
 def test_what_results_shows_is_kept_and_the_earlier_configs_results_go(chain: list[Held]) -> None:
@@ -52,6 +57,14 @@ def test_what_results_shows_is_kept_and_the_earlier_configs_results_go(chain: li
 def test_what_a_kept_result_was_made_from_is_kept_where_nothing_shows_it(chain: list[Held]) -> None:
     Path(LABELS["labels"]).unlink()
     assert kept(holdings()) == {chain[3].folder: keeping.IN_USE, chain[2].folder: keeping.NEEDED}
+
+
+def test_where_a_run_took_outputs_away_the_newest_result_of_the_present_config_is_kept(chain: list[Held]) -> None:
+    recent = finish(request("build_training_set", TRAINING_SET, {"round": 7}, {"labels": LABELS["labels"]}, AT))
+    Path(TRAINING_SET["training_set"]).unlink()  # as of an output whose input may have changed
+    found = keeping.fates(holdings(), lambda stage, **at: {"round": 0}, keep_days=0)
+    why = {fate.held.folder: fate.why for fate in found}
+    assert why[chain[3].folder] == keeping.FITTING and why[chain[1].folder] == why[recent.folder] == ""
 
 
 def test_of_two_results_of_equal_content_the_one_in_use_is_enough(chain: list[Held]) -> None:
@@ -137,12 +150,12 @@ def test_a_folder_that_is_no_result_is_left_alone(chain: list[Held]) -> None:
 
 
 def test_a_store_above_its_size_says_what_a_clean_up_would_free(chain: list[Held]) -> None:
-    assert keeping.warning(0) is None and keeping.warning(1) is None
-    line = keeping.warning(1e-9)
+    assert keeping.warning(0, block) is None and keeping.warning(1, block) is None
+    line = keeping.warning(1e-9, block)
     assert line is not None and "more than store.max_gb" in line
     assert "`python -m cspine gc --keep-days 0` frees" in line and "build_training_set" in line
     assert main(["gc", "--keep-days", "0"]) == 0
-    assert (keeping.warning(1e-9) or "").endswith("all of it is needed")
+    assert (keeping.warning(1e-9, block) or "").endswith("all of it is needed")
 
 
 def test_a_result_that_serves_two_methods_is_known_by_both_places(workplace: Path) -> None:

@@ -87,6 +87,23 @@ def test_what_must_be_mounted_next_is_written_down(old: Moved, new: tuple[Projec
     assert {"make_phantom", "train"} <= {need.stage for need in listed}
 
 
+def test_a_session_whose_large_files_are_not_mounted_says_so_before_planning(
+    old: Moved, new: tuple[Project, str, bool], tmp_path: Path
+) -> None:
+    second = Path(shutil.copytree(new[0].folder / "work", tmp_path / "second/work", symlinks=True)).parent
+    third = old.checkout(tmp_path / "third")
+    away = old.mounted.rename(old.mounted.with_name("away"))
+    try:
+        alone = third.run("-n", "submission", "--config", f"resume_from={second}")
+        both = third.run("-n", "submission", "--config", f'resume_from=["{second}","{away}"]')
+    finally:
+        away.rename(old.mounted)
+    needs_it = f"{second}/work needs "
+    (line,) = [line for line in alone.splitlines() if line.startswith(needs_it)]
+    assert f"of {old.mounted}/work: mount it and add it to resume_from, or make_phantom, train is made again" in line
+    assert needs_it not in both
+
+
 def test_one_changed_key_runs_exactly_its_chain(old: Moved, new: tuple[Project, str, bool]) -> None:
     project, before = new[0], look(old.mounted)
     project.forget()

@@ -246,5 +246,5 @@ def test_three_real_budgets_and_a_full_run(project: Project) -> None:
     project.run(model, "--config", setting)
     assert project.read(model) == whole
     log = (folder / "log.txt").read_text(encoding="utf-8")
-    paused = re.findall(r"paused at (\d+) of 600 steps: the time budget leaves no time for more", log)
+    paused = re.findall(r"paused at (\d+) of 600 steps: the time budget is used up", log)
     assert paused == re.findall(r"\((\d+) steps done\)", log) and paused

@@ -99,7 +99,7 @@ def test_it_stops_before_the_step_that_would_end_after_the_deadline(
     data = Noise(22)
     with pytest.raises(pausing.Paused) as caught:
         trained(tmp_path, data, PLAIN)
-    assert caught.value.why == "the time budget leaves no time for more"
+    assert caught.value.why == "the time budget is used up"
     assert len(data.asked) == 3 * PLAIN.batch_size
 
 

@@ -14,11 +14,14 @@ import timm
 import torch
 
 from chains import SCHEMA, Chain, at_work
+from cspine import fingerprint
 from cspine.blocks import BLOCKS, block
+from cspine.fingerprint import closure
 from cspine.key_versions import VARIABLE
 from cspine.layers import Config
 from rerun_rows import ARMS, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
 from smoke_projects import ROOT, checkout
+from test_fingerprint import forget
 
 FOLD = "results/semi_supervised/fold-0"
 
@@ -176,6 +179,36 @@ def test_snakemake_would_run_the_commands_that_the_test_has_run(chain: Chain, ro
     for command in planned:
         own = {word for word in command.words if word.startswith("{")}
         assert own <= set(command.under(config)), command.name  # its block is the one that the test gave it
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that may be edited: its code is what the keys are made from."""
+    shutil.copytree(fingerprint.PACKAGE, tmp_path / "cspine", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "cspine")
+    yield tmp_path / "cspine"
+    monkeypatch.undo()
+    forget()
+
+
+def keys(chain: Chain, source: Path, file: str = "", change: str = "") -> dict[str, str]:
+    """The store key of every command, with ``change`` added to a file of the package."""
+    if file:
+        path = source / file
+        path.write_text(path.read_text(encoding="utf-8") + change, encoding="utf-8")
+    forget()
+    return {command.name: command.key() for command in chain.commands()}
+
+
+def test_a_comment_changes_no_key_and_a_helper_exactly_those_of_the_stages_that_import_it(
+    chain: Chain, source: Path
+) -> None:
+    before = keys(chain, source)
+    assert keys(chain, source, "folds.py", "\n\n# a comment\n") == before
+    importers = {name for name in before if "cspine.folds" in closure(f"cspine.stages.{name.split()[0]}")}
+    assert "assign_folds" in importers and "ingest train 0" not in importers
+    after = keys(chain, source, "folds.py", "\nADDED = 1\n")
+    assert {name for name in before if before[name] != after[name]} == importers
 
 
 REAL = [

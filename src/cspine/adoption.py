@@ -22,13 +22,14 @@ from cspine.records import DONE, REQUEST, SCRATCH, WORK, damage, outputs_of, rea
 from cspine.roots import FolderRoot
 from cspine.store import Request, key_of_record
 
+IN_KEY = {"stage", "code", "config", "observed", "inputs"}
 WORTH_A_WORD_SECONDS = 60.0  # of work that would be done again
 
 
 def everywhere(stage: str) -> list[Held]:
     """What this store and the folders of ``resume_from`` hold of a stage; archives are not searched."""
     places = [WORK, *(root.place for root in elsewhere.roots() if isinstance(root, FolderRoot))]
-    return [held for place in places for held in holdings([stage], place)]
+    return [held for place in places for held in holdings([stage], place) if held.record.keys() >= IN_KEY]
 
 
 def by_other_code(stage: str, code: str, key: str) -> list[Held]:
@@ -102,7 +103,7 @@ def _words_on(source: Held, code: str) -> dict[str, Any]:
     note = {
         "key": source.folder.name,
         "code": source.record["code"],
-        "changed": sorted(m for m in {*modules, *old} if modules.get(m) != old.get(m)),
+        "changed": sorted(m for m in {*modules, *old} if modules.get(m) != old.get(m)) if old else [],
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     return {"modules": modules, "adopted": [*source.record.get("adopted", []), note]}
@@ -126,9 +127,7 @@ def _take_result(source: Path, target: Path, record: dict[str, Any]) -> None:
 
 def _take_checkpoints(source: Path, target: Path, record: dict[str, Any]) -> None:
     if not _is_further(source, target):
-        raise CspineError(
-            f"{target} is as far by the present code's own checkpoints as {source}; it goes on from those"
-        )
+        raise CspineError(f"{target} is as far by the present code's own checkpoints as {source}")
     coming = target / f"{SCRATCH}.{os.getpid()}.tmp"
     shutil.copytree(source / SCRATCH, coming)
     if (source / "segments").is_dir():  # what they cost

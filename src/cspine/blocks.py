@@ -60,7 +60,11 @@ def _train(config: Config, method: str, fold: str, round: str, part: str | None 
     number = last_part(of_round) if part is None else int(part)
     block = in_part(of_round, number)
     seed = seed_of("train", config["seed"], int(fold), int(round), *([number] if number else []))
-    return {"seed": seed, **{key: block[key] for key in ("family", "view", "network", "training", "augment")}}
+    # a weights file counts by its content, which is an input, and not by its place on this machine
+    weights = block["network"]["weights"]
+    network = {**block["network"], "weights": weights if weights in ("none", "hub") else "file"}
+    others = {key: block[key] for key in ("family", "view", "training", "augment")}
+    return {"seed": seed, "network": network, **others}
 
 
 def _predict(config: Config, method: str, fold: str, round: str) -> Block:

@@ -7,6 +7,7 @@ function ``main`` whose parameters are the command's options.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -50,7 +51,11 @@ def main(argv: list[str] | None = None) -> int:
             return run_stage(arguments[0], arguments[1:])
     except CspineError as error:
         return _failed(arguments, f"error: {error}")
-    except Exception:
+    except Exception as error:
+        from cspine import full_disk
+
+        if full_disk.is_full(error):
+            return _failed(arguments, full_disk.words(error))
         return _failed(arguments, traceback.format_exc() + "error: this is a bug in cspine, see the lines above")
 
 
@@ -178,13 +183,12 @@ def call(place: str, *arguments: object) -> str:
 
 def _failed(arguments: list[str], message: str) -> int:
     log = dict(pairwise(arguments)).get("--log")
-    if log:
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
-        with Path(log).open("a", encoding="utf-8") as stream:
-            stream.write(message + "\n")
     text = f"{arguments[0]}: {message}" + (f"\n{arguments[0]}: log: {log}" if log else "")
     print(text, file=sys.stderr)
-    if FAILURES in os.environ:
-        with Path(os.environ[FAILURES]).open("a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+    for place, line in ((log, message), (os.environ.get(FAILURES), text)):
+        if place:
+            with contextlib.suppress(OSError):  # a full disk has been said above
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                with Path(place).open("a", encoding="utf-8") as stream:
+                    stream.write(line + "\n")
     return 1

@@ -14,6 +14,7 @@ from cspine.layers import Config, extended
 from cspine.schema import coerce, mistakes
 
 MOST_ERRORS = 12
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where PyYAML has it: seven times as fast
 
 
 def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | None = None) -> Config:
@@ -88,7 +89,7 @@ def _holds(source: Any, path: list[Any]) -> bool:
 def read_yaml(path: Path) -> Config:
     """A YAML file as a dict; what is not one is an error that names the file and the line."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE_LOADER)
     except FileNotFoundError:
         raise CspineError(f"{path} does not exist") from None
     except yaml.YAMLError as error:

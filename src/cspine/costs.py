@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
@@ -69,4 +70,5 @@ class Meter:
             "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),
             "peak_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
         }
-        self.path.write_text(json.dumps(record), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the stage has more important things to write
+            self.path.write_text(json.dumps(record), encoding="utf-8")

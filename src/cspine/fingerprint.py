@@ -12,9 +12,11 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from cspine import module_memory
 from cspine.methods.registry import module_of
 
 PACKAGE = Path(__file__).parent
+_known: dict[str, tuple[Path, module_memory.Facts]] = {}  # every module read so far
 CANNOT_CHANGE_A_RESULT = frozenset(
     {
         "cspine.budget",  # how long the session lasts
@@ -90,16 +92,37 @@ def _tree(module: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _imported(module: str) -> list[str]:
-    names: list[str] = []
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
+def remember() -> None:
+    """Leave what was read of the modules to other processes of this run; see ``cspine.module_memory``."""
+    module_memory.remember(_known, reader=Path(__file__))
 
 
+@cache
+def _read(module: str) -> module_memory.Facts:
+    """The module's digest and every name it imports, in one pass."""
+    path = _path(module)
+    assert path is not None, module
+    facts = module_memory.recall(module, path, reader=Path(__file__)) or _parsed(module)
+    _known[module] = (path, facts)
+    return facts
+
+
+def _parsed(module: str) -> module_memory.Facts:
+    pieces: list[str] = []
+    imports: list[str] = []
+    _dump(_tree(module), pieces, imports)
+    return hashlib.sha256("\x00".join(pieces).encode()).hexdigest(), tuple(imports)
+
+
+def _module_digest(module: str) -> str:
+    return _read(module)[0]
+
+
+def _imported(module: str) -> tuple[str, ...]:
+    return _read(module)[1]
+
+
+@cache
 def _imports(module: str) -> list[str]:
     names = _imported(module)
     own = [n for n in names if n.split(".")[0] == "cspine"]
@@ -107,32 +130,36 @@ def _imports(module: str) -> list[str]:
     return [n for n in own + parents if _path(n) is not None]
 
 
-@cache
-def _module_digest(module: str) -> str:
-    pieces: list[str] = []
-    _dump(_tree(module), pieces)
-    return hashlib.sha256("\x00".join(pieces).encode()).hexdigest()
-
-
-def _dump(node: object, pieces: list[str]) -> None:
+def _dump(node: object, pieces: list[str], imports: list[str]) -> None:
     # Own dump instead of ast.dump(): the latter prints other text under other Python versions (empty fields), and a
     # result made under 3.11 must be found again under 3.12.
     if isinstance(node, ast.AST):
         pieces.append(type(node).__name__)
-        for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports += _names(node)
+        for name in node._fields:
+            value = getattr(node, name, None)
             if name == "body" and isinstance(value, list):
                 value = _without_docstring(node, value)
             if value is None or value == [] or name in ("kind", "type_comment", "type_ignores", "type_params"):
                 continue
             pieces.append(name)
-            _dump(value, pieces)
+            _dump(value, pieces, imports)
         pieces.append(")")
     elif isinstance(node, list):
         for item in node:
-            _dump(item, pieces)
+            _dump(item, pieces, imports)
         pieces.append("]")
     else:
         pieces.append(repr(node))
+
+
+def _names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.module is None or node.level:
+        return []
+    return [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
 
 
 def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:

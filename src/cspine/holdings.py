@@ -74,8 +74,10 @@ def holdings(stages: Iterable[str] | None = None, work: Path = WORK) -> list[Hel
 
 def held(folder: Path) -> Held:
     """What one folder of the store holds."""
-    done = read_done(folder)
-    return Held(folder, done or read_request(folder) or {}, done is not None)
+    if done := read_done(folder):
+        return Held(folder, done, True)
+    asked = read_request(folder)
+    return Held(folder, asked if isinstance(asked, dict) and "inputs" in asked else {}, False)
 
 
 def recorded_size(found: Iterable[Held]) -> int:

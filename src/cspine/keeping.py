@@ -1,8 +1,9 @@
 """What of work/ is needed, and what may go.
 
-Needed is what results/ shows, what a process works on, and the newest unfinished result of each stage and wildcards;
-and with each of these all that it was made from, so that a run after a clean-up makes nothing again. Recent results are
-kept as well, because a value changed back costs nothing only while the old result is there.
+Needed is what results/ shows; where it shows nothing (a run takes away what may have changed, and may be cut off then)
+the newest result of the present config and code; what a process works on; and the newest unfinished result of each
+stage and wildcards. With each of these all that it was made from is needed: a run after a clean-up makes nothing again.
+Recent results are kept as well: a value changed back costs nothing only while the old result is there.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cspine import amounts, locks, receipts
+from cspine.differing import Block, departures
+from cspine.errors import CspineError
 from cspine.faults import fault_point
 from cspine.holdings import Held, disk_files, holdings, recorded_size
 from cspine.records import WORK
 
 RESULTS = Path("results")
 GONE = WORK / ".gone"  # folders on their way out: at no address any more, whatever of them is left
-IN_USE, AT_WORK, UNFINISHED = "in use", "being worked on", "unfinished, the newest"
-NEEDED, RECENT = "needed by what is kept", "recent"
+IN_USE, FITTING, AT_WORK = "in use", "of the present config", "being worked on"
+UNFINISHED, NEEDED, RECENT = "unfinished, the newest", "needed by what is kept", "recent"
 KEEP_DAYS = 1.0
 DAY_SECONDS = 86400.0
 
@@ -35,14 +38,15 @@ class Fate:
     why: str
 
 
-def fates(found: list[Held], keep_days: float = KEEP_DAYS) -> list[Fate]:
+def fates(found: list[Held], block: Block, keep_days: float = KEEP_DAYS) -> list[Fate]:
     """What becomes of each of ``found``, which must be all that the store holds.
 
     Args:
         found: see ``holdings``.
+        block: gives the present config block of a stage; raises KeyError where it is gone.
         keep_days: finished results younger than this are kept too.
     """
-    why = _roots(found, keep_days)
+    why = _roots(found, block, keep_days)
     producers: dict[str, list[Held]] = {}
     for held in found:
         for digest in held.digests:
@@ -84,7 +88,7 @@ def bytes_of(groups: Iterable[Iterable[Held]]) -> list[int]:
     return sizes
 
 
-def warning(max_gb: float) -> str | None:
+def warning(max_gb: float, block: Block) -> str | None:
     """One line when work/ is larger than ``store.max_gb``, with what a clean-up would free; None when it is not.
 
     Sizes are those that the records tell: nothing below a finished result is listed.
@@ -95,7 +99,7 @@ def warning(max_gb: float) -> str | None:
     total = recorded_size(found)
     if total <= max_gb * 1e9:
         return None
-    going = [fate.held for fate in fates(found, keep_days=0) if not fate.why]
+    going = [fate.held for fate in fates(found, block, keep_days=0) if not fate.why]
     stages = {stage: recorded_size(h for h in going if h.stage == stage) for stage in {h.stage for h in going}}
     largest = ", ".join(f"{s} {amounts.size(n)}" for s, n in sorted(stages.items(), key=lambda pair: -pair[1])[:3])
     frees = f"`python -m cspine gc --keep-days 0` frees {amounts.size(recorded_size(going))} of it ({largest})"
@@ -104,24 +108,37 @@ def warning(max_gb: float) -> str | None:
     )
 
 
-def _roots(found: list[Held], keep_days: float) -> dict[Path, str]:
+def _roots(found: list[Held], block: Block, keep_days: float) -> dict[Path, str]:
     shown = {folder for _, folder in receipts.outputs(RESULTS)}
-    newest: dict[tuple[str, str], Held] = {}
-    for held in found:
-        place = (held.stage, held.at)
-        if held.begun and (place not in newest or held.time > newest[place].time):
-            newest[place] = held
+    used = {(held.stage, held.at) for held in found if held.finished and held.folder in shown}
+    fitting = _newest(h for h in found if h.finished and (h.stage, h.at) not in used and _fits(h, block))
+    begun = _newest(held for held in found if held.begun)
     why = {}
     for held in found:
         if held.folder in shown and held.finished:
             why[held.folder] = IN_USE
+        elif held.folder in fitting:
+            why[held.folder] = FITTING
         elif locks.holder(held.folder):
             why[held.folder] = AT_WORK
-        elif newest.get((held.stage, held.at)) is held:
+        elif held.folder in begun:
             why[held.folder] = UNFINISHED
         elif held.finished and time.time() - held.time < keep_days * DAY_SECONDS:
             why[held.folder] = RECENT
     return why
+
+
+def _newest(found: Iterable[Held]) -> set[Path]:
+    """The folder of the newest at each stage and wildcards."""
+    newest = {(held.stage, held.at): held for held in sorted(found, key=lambda held: held.time)}
+    return {held.folder for held in newest.values()}
+
+
+def _fits(held: Held, block: Block) -> bool:
+    try:
+        return not departures(held.record, held.at, block)
+    except (KeyError, TypeError, CspineError):
+        return False
 
 
 def _inputs(held: Held) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
+from statistics import mean
 
 from cspine import amounts, planning, receipts
 from cspine.errors import CspineError
@@ -36,6 +37,10 @@ def outlook(now: Present) -> list[str]:
 
 
 def _check_place(now: Present) -> None:
+    if not (now.line.base / "Snakefile").is_file() or (now.line.start == Path() and not Path("Snakefile").is_file()):
+        raise CspineError(
+            "no run is recorded here; ask in the folder of the Snakefile, or of an experiment that has run"
+        )
     for target in now.line.targets:
         place = Path("experiments", target)
         if place.is_dir():
@@ -73,8 +78,10 @@ def _time(marks: list[Mark]) -> list[str]:
     if not todo:
         return ["", "nothing has to be made"]
     known = [mark for mark in todo if took[mark.job.stage]]
-    seconds = sum((1 - mark.share) * sum(took[mark.job.stage]) / len(took[mark.job.stage]) for mark in known)
+    if not known:
+        return ["", "how long it takes is not known: none of these stages has finished here before"]
+    seconds = sum((1 - mark.share) * mean(took[mark.job.stage]) for mark in known)
     others = sorted({mark.job.stage for mark in todo if not took[mark.job.stage]})
-    without = f", without {', '.join(others)}, which nobody knows" if others else ""
+    without = f", without {', '.join(others)}, which never finished here" if others else ""
     most = "at most " if any(mark.kind == UNKNOWN for mark in todo) else "about "
     return ["", f"one job after another {most}{amounts.duration(seconds)}{without}"]

@@ -33,7 +33,7 @@ def overview(now: Present) -> list[str]:
         *told("adopted from other code", _jobs(held for held in used if "adopted" in held.record)),
         *told("must be mounted with work/", [f"{root}: {what} ({stages})" for root, what, stages in _needs()]),
         *told("mixed within a fold", _mixed(used)),
-        *_size(found, now.config["store"]["max_gb"]),
+        *_size(found, now),
     ]
 
 
@@ -105,7 +105,7 @@ def _jobs(found: Iterable[Held]) -> list[str]:
 def _mixed(used: list[Held]) -> list[str]:
     """Folds whose models were made and used by several versions of a library, or on several kinds of device."""
     facts: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for held in used:
+    for held in sorted(used, key=lambda held: (held.at, held.stage)):
         at, versions = pairs_of(held.at), held.record.get("versions", {})
         if "fold" not in at or "torch" not in versions:
             continue
@@ -120,8 +120,9 @@ def _mixed(used: list[Held]) -> list[str]:
     ]
 
 
-def _size(found: list[Held], max_gb: float) -> list[str]:
-    if warning := keeping.warning(max_gb):
+def _size(found: list[Held], now: Present) -> list[str]:
+    max_gb = now.config["store"]["max_gb"]
+    if warning := keeping.warning(max_gb, now.block):
         return ["", warning]
     limit = f" of store.max_gb ({max_gb:g} GB)" if max_gb else ""
     return [

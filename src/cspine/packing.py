@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cspine import archives, elsewhere, keeping, needs, records
 from cspine.holdings import Held, holdings
+from cspine.present import present
 
 LINKED = "in an earlier session's folder: mount that too, or --include-linked"
 OF_A_RESULT = (records.DONE, "log.txt")
@@ -47,10 +48,11 @@ class Selection:
 def items(selection: Selection) -> list[Item]:
     """Every folder of the store in the order of stage and key.
 
-    Packed is what results/ shows, all it was made from, and the newest unfinished work with its newest checkpoint;
-    where there is no results/, every finished result.
+    Packed is what results/ shows (where a run took outputs away and was cut off, the newest of the present config), all
+    it was made from, and the newest unfinished work with its newest checkpoint; where there is no results/, every
+    finished result.
     """
-    fates = keeping.fates(holdings(), keep_days=0)
+    fates = keeping.fates(holdings(), present().block, keep_days=0)
     shown = any(fate.held.finished and fate.why for fate in fates)
     found = []
     for fate in fates:

@@ -24,6 +24,7 @@ from cspine.runtime import orphaned
 PAUSED = 75  # exit status: go on later, nothing is wrong (EX_TEMPFAIL of sysexits.h)
 STOP = "CSPINE_STOP"  # a file whose appearance asks every job of the run to stop; it says why
 PAUSES = "CSPINE_PAUSES"  # a file in which paused jobs leave a line of JSON each for the end of the run
+TIME_IS_UP = "the time budget is used up"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_EVERY_SECONDS = 0.25
 SECONDS_TO_LEAVE = 5.0  # an interrupted stage is left alone for so long, to close what it has open
@@ -57,7 +58,7 @@ def asked() -> str | None:
 
 def wanted() -> str | None:
     """Why this process should stop now: what ``asked`` says, or the deadline has passed; None to go on."""
-    return asked() or ("the time budget is used up" if budget.seconds_left() <= 0 else None)
+    return asked() or (TIME_IS_UP if budget.seconds_left() <= 0 else None)
 
 
 def stop_if_wanted() -> None:

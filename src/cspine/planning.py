@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cspine import adoption, elsewhere, progress, store
+from cspine import adoption, elsewhere, locks, progress, store
 from cspine.cli import RUNNER_OPTIONS, request_of, split
 from cspine.errors import CspineError
 from cspine.holdings import held
@@ -106,7 +106,7 @@ def jobs_of(line: CommandLine) -> list[Job]:
     done = subprocess.run(call, cwd=line.start, capture_output=True, text=True)
     if done.returncode:
         raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(_complaint(done.stdout + done.stderr)))
-    return [Job(tuple(shlex.split(found)[3:])) for found in COMMAND.findall(done.stdout)]
+    return [Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(done.stdout))]
 
 
 def _complaint(printed: str) -> list[str]:
@@ -201,7 +201,7 @@ def _looked_up(job: Job, known: dict[str, list[Content]]) -> Mark:
 
 def _unfinished(job: Job, folder: Path) -> Mark | None:
     if held(folder).begun:
-        return Mark(job, RESUME, folder, share=_share(folder))
+        return Mark(job, RESUME, folder, share=_share(folder), note=_worked_on(folder))
     for root in elsewhere.roots():
         if any(name.startswith(f"{store.SCRATCH}/") for name in root.names(folder)):
             there = Path(root.name, job.stage, folder.name)
@@ -212,7 +212,12 @@ def _unfinished(job: Job, folder: Path) -> Mark | None:
 def _missed(job: Job, request: store.Request, folder: Path) -> Mark:
     others = adoption.worth_adopting(request, folder)
     note = f"made by other code, see `python -m cspine adopt {job.stage}`" if others else ""
-    return Mark(job, RUN, folder, note=note)
+    return Mark(job, RUN, folder, note=_worked_on(folder) or note)
+
+
+def _worked_on(folder: Path) -> str:
+    who = locks.holder(folder)
+    return f"being worked on by {who}" if who else ""
 
 
 def _share(folder: Path) -> float:

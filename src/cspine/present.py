@@ -21,6 +21,7 @@ from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
 from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
+from cspine.progress import say
 from cspine.records import WORK, write_json
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -80,15 +81,20 @@ class Present:
         return Path(self.config["data"]["root"])
 
     def announce(self) -> None:
-        """Have lookups in this process count and look where those of a run would.
+        """Have lookups in this process count and look where those of a run would; what is not mounted is left out.
 
         Raises:
-            CspineError: a library of store.key_versions or a place of resume_from is not there.
+            CspineError: a library of store.key_versions is not installed.
         """
         key_versions.announce(self.config["store"]["key_versions"])
         start = self.line.start.resolve()
         inside = Path(os.path.relpath(Path.cwd(), start))
-        os.environ[roots.VARIABLE] = json.dumps(roots.places_of(self.config["resume_from"], start, inside))
+        try:
+            places = roots.places_of(self.config["resume_from"], start, inside)
+        except CspineError as error:
+            say(str(error))
+            places = []
+        os.environ[roots.VARIABLE] = json.dumps(places)
 
 
 def present(configfile: Iterable[str] | None = None, config: Iterable[str] | None = None) -> Present:
@@ -96,16 +102,16 @@ def present(configfile: Iterable[str] | None = None, config: Iterable[str] | Non
 
     Args:
         configfile: as Snakemake's --configfile.
-        config: as Snakemake's --config, e.g. ``set=folds.count=5``.
+        config: as Snakemake's --config, e.g. ``set=folds.count=5``; without ``configfile`` on the last run's files.
 
     Raises:
         CspineError: a file cannot be read, or the config is wrong.
     """
     line = _last_run()
     if configfile or config:
-        line = CommandLine(
-            line.base, Path(), line.own, tuple(configfile or ()), settings(config), line.targets, "as given"
-        )
+        files = tuple(configfile) if configfile else line.configfile
+        whence = "as given" if configfile or not files else "files as in the last run, settings as given"
+        line = CommandLine(line.base, Path(), line.own, files, settings(config), line.targets, whence)
     return Present(read_config(line), line)
 
 

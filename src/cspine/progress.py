@@ -62,7 +62,7 @@ def noted() -> dict[str, str]:
 def report(task: str, done: int, total: int, unit: str = "items", note: str = "") -> None:
     """Say how far ``task`` is, with rate and time to go; at most one line every few seconds, and always the last.
 
-    The rate counts from the first call: made before the first piece of work, it knows of that one too.
+    The rate counts from the first call, after the first piece of work: before that much is read and started.
     """
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
@@ -89,8 +89,9 @@ def keep(folder: Path) -> dict[str, Any] | None:
     if not _standing["rate"] and before and before["task"] == _standing["task"]:
         _standing["rate"] = before["rate"]
     temporary = folder / f"{STANDING}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(_standing), encoding="utf-8")
-    temporary.replace(folder / STANDING)
+    with contextlib.suppress(OSError):  # a full disk: the stage has more important things to write
+        temporary.write_text(json.dumps(_standing), encoding="utf-8")
+        temporary.replace(folder / STANDING)
     return dict(_standing)
 
 

@@ -155,5 +155,9 @@ def _other_input(done: dict[str, Any], at: str) -> str | None:
 def other_root(done: dict[str, Any], root: Path) -> str | None:
     """Whether the raw folder that a result was made from is not what it was, in words."""
     glance = done.get("glance")
-    changed = glance and root.is_dir() and call(glance["function"], root) != glance["value"]
-    return f"{root} changed" if changed else None
+    if not glance or not root.is_dir():
+        return None
+    try:
+        return f"{root} changed" if call(glance["function"], root) != glance["value"] else None
+    except CspineError:
+        return None  # half mounted, or a phantom half made: no reason to take anything away, and inventory says more

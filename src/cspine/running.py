@@ -18,7 +18,7 @@ from typing import Any, TextIO, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from cspine import pausing, progress, store
+from cspine import full_disk, pausing, progress, store
 from cspine.costs import Meter
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
@@ -62,8 +62,12 @@ def execute(
             raise
         except pausing.Paused:  # the command line says it
             raise
-        except BaseException:
-            traceback.print_exc(file=kept)
+        except BaseException as error:
+            if full_disk.is_full(error):
+                store.drop_halves(folder, request)
+                full_disk.name(error, folder)
+            else:
+                traceback.print_exc(file=kept)
             raise
         finally:
             faulthandler.disable()

@@ -153,6 +153,13 @@ def finish(folder: Path, done: dict[str, Any]) -> None:
         remove(left)
 
 
+def drop_halves(folder: Path, request: Request) -> None:
+    """Take away what a stage had written of its outputs' files when it was cut off; it would write them anew anyway."""
+    for _, path in _stored(folder, request):
+        if path.is_file():
+            path.unlink()
+
+
 def _stored(folder: Path, request: Request) -> Iterator[tuple[str, Path]]:
     """The output parameters and their files in the store, in the order of the request."""
     for name, places in request.outputs.items():

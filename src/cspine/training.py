@@ -24,7 +24,7 @@ from cspine.losses import Loss
 from cspine.mixup import blend_of
 from cspine.optimisation import Optimisation, teach
 from cspine.pace import Pace
-from cspine.pausing import Paused, asked, polled, wanted
+from cspine.pausing import TIME_IS_UP, Paused, asked, polled, wanted
 from cspine.precision import Precision
 from cspine.progress import report, say
 from cspine.runtime import runtime
@@ -139,7 +139,6 @@ class _Training:
         at, config = self.at, self.config
         batches = self.sampler.batches(at.epoch, at.step, config.epochs)  # one loader, whose processes start once
         examples = iter(loader(self.train, batches, self.settings.loader_workers, self.pin))
-        report("train", at.total_steps, self.total_steps, "steps")
         while at.epoch < config.epochs and not self._stopped_early():
             self._stop_if_due()
             self.network.train()
@@ -207,7 +206,7 @@ class _Training:
             return
         why = wanted()
         if why is None and not self.pace.has_time(evaluates=self.at.step == self.sampler.steps):
-            why = "the time budget leaves no time for more"
+            why = TIME_IS_UP
         if why is not None:
             self._save()
             raise Paused(why)

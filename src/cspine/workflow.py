@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from cspine import blocks, budget, keeping, key_versions, locks, needs, receipts, roots, runtime, tracking
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
-from cspine.fingerprint import fingerprint
+from cspine.fingerprint import fingerprint, remember
 from cspine.hashing import canonical_json
 from cspine.layers import Config, is_phantom
 from cspine.present import SCHEMA, found, record_run, shown
@@ -80,7 +80,7 @@ class Plan:
         if not self._looks:
             receipts.unlink(stale)
             receipts.sweep(RESULTS)
-        large = None if self._looks else keeping.warning(self.config["store"]["max_gb"])
+        large = None if self._looks else keeping.warning(self.config["store"]["max_gb"], block)
         for line in [*receipts.summary(stale, dry=self._looks), *([large] if large else [])]:
             print(line, file=sys.stderr)
 
@@ -88,6 +88,7 @@ class Plan:
         """Before the first job; jobs that Snakemake runs in a process of its own (Slurm) leave signals to the job."""
         if self._ending:
             self._ending.listen()
+            remember()
 
     def end(self, workflow: Any) -> None:
         """After a run that did not reach its target."""
@@ -141,10 +142,15 @@ def _only_looks(argv: list[str]) -> bool:
 
 def _arguments(argv: list[str]) -> Any:
     """Snakemake's own reading of its command line: the Snakefile is read before Snakemake tells it."""
-    from snakemake.cli import parse_args
+    return _parsed(tuple(argv))
+
+
+@functools.cache
+def _parsed(argv: tuple[str, ...]) -> Any:
+    from snakemake.cli import parse_args  # a quarter of a second: it asks all of Snakemake's plugins
 
     try:
-        return parse_args(argv)[1]
+        return parse_args(list(argv))[1]
     except (Exception, SystemExit):
         return None
 

@@ -33,8 +33,10 @@ def write_whole(path: Path, content: bytes | memoryview, what: str = "file") -> 
             os.fsync(stream.fileno())
         fault_point(f"{what}-before-rename")
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # write() does not say so itself
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -8,10 +8,16 @@ from cspine import amounts, keeping, locks
 from cspine.errors import CspineError
 from cspine.holdings import Held, holdings
 from cspine.keeping import Fate
+from cspine.present import present
 from cspine.records import WORK
 
 
-def main(dry_run: bool = False, keep_days: float = keeping.KEEP_DAYS) -> int:
+def main(
+    dry_run: bool = False,
+    keep_days: float = keeping.KEEP_DAYS,
+    configfile: list[str] | None = None,
+    config: list[str] | None = None,
+) -> int:
     """Delete what is in work/ and no longer needed; results/ and what it was made from stay as they are.
 
     A config value changed back costs nothing only while the old result is there, so recent results are kept as well.
@@ -19,11 +25,16 @@ def main(dry_run: bool = False, keep_days: float = keeping.KEEP_DAYS) -> int:
     Args:
         dry_run: only say what would go and what would stay.
         keep_days: keep finished results younger than this many days (default 1; 0 = none for their age alone)
+        configfile: as for snakemake; default: the files of the last run
+        config: as for snakemake, e.g. set=folds.count=5; default: the settings of the last run
     """
     if not WORK.is_dir():
         raise CspineError(f"no {WORK}/ here; ask in the folder of the Snakefile, or of an experiment")
+    now = present(configfile, config)
+    now.announce()
+    print(now)
     if dry_run:
-        return _tell(keeping.fates(holdings(), keep_days), "would go", "would stay", keep_days)
+        return _tell(keeping.fates(holdings(), now.block, keep_days), "would go", "would stay", keep_days)
     try:
         lock = locks.run_alone()
     except BlockingIOError:
@@ -34,7 +45,7 @@ def main(dry_run: bool = False, keep_days: float = keeping.KEEP_DAYS) -> int:
         ) from None
     with lock:
         keeping.clear_remains()
-        fates = keeping.fates(holdings(), keep_days)
+        fates = keeping.fates(holdings(), now.block, keep_days)
         _tell(fates, "goes", "stays", keep_days)
         for fate in fates:
             if not fate.why:

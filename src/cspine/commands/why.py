@@ -93,7 +93,7 @@ def _not_in_place(path: Path, found: list[tuple[Held, str]], causes: Causes) -> 
 
 def _history(result: Held) -> str:
     notes = [
-        f"; adopted {note['time']} from {note['key']} ({', '.join(note['changed'])})"
+        f"; adopted {note['time']} from {note['key']} (changed: {', '.join(note['changed']) or 'unknown'})"
         for note in result.record.get("adopted", [])
     ]
     return f" ({result.folder}, made {_when(result)}{''.join(notes)})"

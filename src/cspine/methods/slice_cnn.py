@@ -37,7 +37,7 @@ class NetworkConfig:
     """Which network, what it sees, and how it starts."""
 
     name: str  # any timm network
-    weights: str  # none | hub | path of a local file
+    weights: str  # none | hub | file (a local one, which is an input)
     trainable: str  # all | head
     dropout: float  # before the final layer
     neighbours: int  # slices on either side of the one that is judged; 0 = the slice alone, three times
@@ -91,9 +91,8 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len
     """A network ready for training.
 
     Args:
-        config: ``weights`` "hub" loads what timm publishes for the name; a path loads that file, whose final layer may
-            have another number of classes (it is left out).
-        weights: the file when ``config.weights`` names one.
+        config: ``weights`` "hub" loads what timm publishes for the name.
+        weights: a local file to load instead, whose final layer may have another number of classes (it is left out).
 
     Raises:
         CspineError: unknown network (answered with near names) or weights that do not fit.
@@ -116,7 +115,7 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len
         )
     except Exception as error:
         raise CspineError(
-            f"network.weights: {config.weights!r} cannot be loaded into {config.name}: {error}"
+            f"network.weights: {str(weights or config.weights)!r} cannot be loaded into {config.name}: {error}"
         ) from error
     network = SliceNetwork(encoder.to(memory_format=torch.channels_last), config)
     if config.trainable == "head":
