@@ -75,7 +75,8 @@ def main() -> int:
             partial(seconds_to_step, project, None, KILLED_AT + 1),
             partial(seconds_to_step, project, saved, 1),
         )
-    print(f"\nkilled in step {KILLED_AT} of {STEPS}, the last checkpoint {lost} steps before; seconds of {repeats}")
+    words = f"killed in step {KILLED_AT} of {STEPS}, {lost} steps after the last checkpoint"
+    print(f"\n{words}; seconds, median of {repeats} and spread")
     print(f"  resumed: to the first step   {shown(resume, 1)}")
     print(f"  from nothing: to step {KILLED_AT + 1}    {shown(restart, 1)}")
     print(f"  ratio                        {shown(ratios(restart, resume), 1)}")

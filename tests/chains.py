@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from cspine import key_versions, receipts
 from cspine.blocks import block
 from cspine.cli import RUNNER_OPTIONS, main, request_of, split
 from cspine.config import complete_config, read_yaml
 from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
 from cspine.signature import signature_of
+from cspine.store import key_versions, receipts
 from smoke_projects import ROOT, checkout
 
 SCHEMA = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")

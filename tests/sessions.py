@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import roots
 from cspine.cli import main
 from cspine.hashing import file_digest
+from cspine.store import roots
 from cspine.tables import write_table
 
 CONFIG = {"count": 5, "select": 0.2, "seed": 7}

@@ -9,7 +9,7 @@ from typing import Any
 
 from cspine import store
 from cspine.fingerprint import fingerprint, module_digests
-from cspine.holdings import Held, held
+from cspine.store.holdings import Held, held
 
 CODE_BEFORE = "0" * 12  # of code nobody has any more
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cspine import adoption, locks, roots, store
+from cspine import store
 from cspine.blocks import block
-from cspine.causes import Causes
 from cspine.cli import main
-from cspine.holdings import Held, held, holdings
 from cspine.present import present_config
-from cspine.store import Request
+from cspine.store import Request, adoption, locks, roots
+from cspine.store.causes import Causes
+from cspine.store.holdings import Held, held, holdings
 from small_stores import CODE_BEFORE, begin, finish, request
 
 FOLDS = {"folds": "results/folds.parquet"}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cspine import locks
 from cspine.planning import HIT, IN_PLACE, RESUME, RUN, UNKNOWN
+from cspine.store import locks
 from smoke_projects import Project, clean, smoke_project
 
 SMOKE = ("--configfile", "presets/smoke.yaml")

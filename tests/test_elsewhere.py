@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import archives, elsewhere, needs, records, roots, store
+from cspine import store
 from cspine.cli import main
 from cspine.errors import CspineError
+from cspine.store import archives, elsewhere, needs, records, roots
 from sessions import CONFIG, FOLDS, Session, look, made, mount, ran
 
 Start = Callable[[str], Session]
@@ -99,7 +100,7 @@ def test_a_search_that_is_cut_off_leaves_no_result_and_the_next_one_finds_it(
     def cut_off(*_: object) -> str:
         raise KeyboardInterrupt
 
-    for place in ("cspine.elsewhere.file_digest", "cspine.store.finish"):
+    for place in ("cspine.store.elsewhere.file_digest", "cspine.store.finish"):
         with monkeypatch.context() as patch:
             patch.setattr(place, cut_off)
             with pytest.raises(KeyboardInterrupt):

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import records, store
+from cspine import store
 from cspine.cli import main
+from cspine.store import records
 from cspine.tables import write_table
 from sessions import FOLDS, Session, made, ran
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cspine import keeping, locks, store
+from cspine import store
 from cspine.cli import main
-from cspine.holdings import Held, at_place, holdings, inputs_at
+from cspine.store import keeping, locks
+from cspine.store.holdings import Held, at_place, holdings, inputs_at
 from small_stores import begin, finish, request
 
 LABELS = {"labels": "results/labels/slices.parquet"}

@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from cspine import key_versions
-from cspine.differing import departures
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint, module_digests
-from cspine.key_versions import announce, versions_of
-from cspine.store import key_of
+from cspine.store import key_of, key_versions
+from cspine.store.differing import departures
+from cspine.store.key_versions import announce, versions_of
 
 
 @pytest.fixture(autouse=True)

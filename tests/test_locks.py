@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from cspine import locks
 from cspine.errors import CspineError
-from cspine.locks import holder, locked
+from cspine.store import locks
+from cspine.store.locks import holder, locked
 
 HOLD = """
 import sys, fcntl, errno
 from pathlib import Path
-from cspine.locks import locked
+from cspine.store.locks import locked
 if sys.argv[2] == "owner-file":
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")

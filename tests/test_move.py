@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from chains import Chain, Command
-from cspine import faults, needs, roots, runtime
+from cspine import faults, runtime
 from cspine.cli import main
+from cspine.store import needs, roots
 from rerun_rows import MICRO
 from sessions import look, mount
 from smoke_projects import ROOT, Project, smoke_project

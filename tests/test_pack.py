@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import archives, locks, needs, roots, store
+from cspine import store
 from cspine.cli import main
+from cspine.store import archives, locks, needs, roots
 from sessions import FOLDS, Session, made, mount, ran
 
 ARCHIVE = Path("cspine-work.tar")

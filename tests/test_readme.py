@@ -11,8 +11,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_tree_has_a_line_for_every_file_and_no_other() -> None:
     lines = README.split("## What is where")[1].split("```")[1].splitlines()
-    inside = [line.split()[0] for line in lines if line.startswith("  ")]
-    named = {f"stages/{n}" if (ROOT / "src/cspine/stages" / n).exists() else n for n in inside if n.endswith(".py")}
+    named, folder = set(), ""
+    for line in lines:
+        name = line.split()[0] if line.startswith("  ") else ""
+        folder = name if name.endswith("/") else folder if line.startswith("    ") else ""
+        named |= {folder + name} if name.endswith(".py") else set()
     package = ROOT / "src/cspine"
     there = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     assert named == {name for name in there if not name.endswith(("__init__.py", "__main__.py"))}

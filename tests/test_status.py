@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cspine import locks, present, roots, store
+from cspine import present, store
 from cspine.blocks import block
 from cspine.overview import overview
 from cspine.planning import HIT, IN_PLACE, RESUME, RUN, UNKNOWN, Job, Marks
 from cspine.present import Present, present_by
+from cspine.store import locks, roots
 from cspine.tables import write_table
 from small_stores import begin, finish, request
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cspine import locks, store
+from cspine import store
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
 from cspine.signature import known_stages, signature_of
+from cspine.store import locks
 from cspine.tables import read_table, write_table
 
 CONFIG = {"count": 5, "select": 0.2, "seed": 7}

@@ -17,8 +17,8 @@ from chains import SCHEMA, Chain, at_work
 from cspine import fingerprint
 from cspine.blocks import BLOCKS, block
 from cspine.fingerprint import closure
-from cspine.key_versions import VARIABLE
 from cspine.layers import Config
+from cspine.store.key_versions import VARIABLE
 from rerun_rows import ARMS, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
 from smoke_projects import ROOT, checkout
 from test_fingerprint import forget

@@ -17,12 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cspine import key_versions, locks, pausing, store
+from cspine import pausing, store
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
+from cspine.jobs import Job
 from cspine.progress import say
 from cspine.runtime import WORKERS
 from cspine.signature import Signature, known_stages, signature_of
+from cspine.store import key_versions, locks
 
 FAILURES = "CSPINE_FAILURES"  # a file in which jobs leave their last words for the end of the run
 RUNNER_OPTIONS = ("config", "at", "log", "workers")
@@ -74,53 +76,65 @@ def run_command(name: str, arguments: list[str]) -> int:
 
 
 def run_stage(stage: str, arguments: list[str]) -> int:
-    """Key first, then lookup; on a miss lock, look again, run, commit; in any case put the outputs in place."""
+    """Key first, then lookup; on a miss find or make the result; in any case put the outputs in place."""
     signature = signature_of(stage)
     values = split(signature, arguments)
     options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
     if "workers" in options:
         os.environ[WORKERS] = options["workers"]
     request = request_of(signature, values, options)
-    folder = store.WORK / stage / request.key()
-    log = Path(options["log"]) if "log" in options else None
-    name = f"{stage} ({options['at'].replace('=', ' ')})" if options.get("at") else stage
-    done = store.lookup(folder)
+    job = Job(
+        signature=signature,
+        request=request,
+        folder=store.WORK / stage / request.key(),
+        values=values,
+        name=f"{stage} ({options['at'].replace('=', ' ')})" if options.get("at") else stage,
+        command=shlex.join(["python", "-m", "cspine", stage, *arguments]),
+        log=Path(options["log"]) if "log" in options else None,
+    )
+    done = store.lookup(job.folder)
     if done is None:
-        try:
-            with pausing.watched():
-                pausing.stop_if_wanted()
-                with locks.locked(folder):
-                    done = store.lookup(folder) or _fetched(folder, name)
-                    if done is None:
-                        from cspine.adoption import hint
-                        from cspine.running import execute
-
-                        if other := hint(request, folder):
-                            say(f"{name}: {other}")
-                        say(f"{name}: starts")
-                        command = shlex.join(["python", "-m", "cspine", stage, *arguments])
-                        done = execute(signature, request, folder, values, command, log)
-        except pausing.Paused as pause:
-            pausing.leave_word(name, folder, pause.why, keeps=bool(signature.of_kind("Scratch")), log=log)
-            raise
+        done = _missed(job)
     else:
-        say(f"{name}: found in the store")
-        if log:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(f"{name}: found in {folder}\n", encoding="utf-8")
-    store.put_in_place(folder, request, done)
+        say(f"{job.name}: found in the store")
+        if job.log:
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            job.log.write_text(f"{job.name}: found in {job.folder}\n", encoding="utf-8")
+    store.put_in_place(job.folder, request, done)
     return 0
 
 
-def _fetched(folder: Path, name: str) -> dict[str, Any] | None:
-    """The result from an earlier session's folder, or None and at least its checkpoints; what is damaged here goes."""
-    from cspine import elsewhere
+def _missed(job: Job) -> dict[str, Any]:
+    """Alone in the folder: look again, ask the folders of earlier sessions, run; a stop is answered by a pause."""
+    try:
+        with pausing.watched():
+            pausing.stop_if_wanted()
+            with locks.locked(job.folder):
+                return store.lookup(job.folder) or _fetched(job) or _executed(job)
+    except pausing.Paused as pause:
+        pausing.leave_word(job.name, job.folder, pause.why, keeps=bool(job.signature.of_kind("Scratch")), log=job.log)
+        raise
 
-    store.discard_damaged(folder)
-    done = elsewhere.fetch(folder, name)
+
+def _fetched(job: Job) -> dict[str, Any] | None:
+    """The result from an earlier session's folder, or None and at least its checkpoints; what is damaged here goes."""
+    from cspine.store import elsewhere
+
+    store.discard_damaged(job.folder)
+    done = elsewhere.fetch(job.folder, job.name)
     if done is None:
-        elsewhere.fetch_checkpoints(folder, name)
+        elsewhere.fetch_checkpoints(job.folder, job.name)
     return done
+
+
+def _executed(job: Job) -> dict[str, Any]:
+    from cspine.running import execute
+    from cspine.store.adoption import hint
+
+    if other := hint(job.request, job.folder):
+        say(f"{job.name}: {other}")
+    say(f"{job.name}: starts")
+    return execute(job)
 
 
 def split(signature: Signature, arguments: list[str]) -> dict[str, list[str]]:

@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean
 
-from cspine import amounts, planning, receipts
+from cspine import amounts, planning
 from cspine.errors import CspineError
-from cspine.holdings import holdings
 from cspine.overview import MOST_LISTED, RESULTS, told
 from cspine.planning import HIT, IN_PLACE, RESUME, RUN, UNKNOWN, Mark, Marks
 from cspine.present import Present
+from cspine.store import receipts
+from cspine.store.holdings import holdings
 
 KINDS = (IN_PLACE, HIT, RESUME, RUN, UNKNOWN)
 MEANING = {

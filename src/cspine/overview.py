@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from cspine import amounts, keeping, locks, needs, progress, receipts
-from cspine.differing import departures, pairs_of
+from cspine import amounts, progress
 from cspine.errors import CspineError
-from cspine.holdings import Held, holdings, recorded_size
 from cspine.present import Present
-from cspine.records import WORK
+from cspine.store import keeping, locks, needs, receipts
+from cspine.store.differing import departures, pairs_of
+from cspine.store.holdings import Held, holdings, recorded_size
+from cspine.store.records import WORK
 
 RESULTS = Path("results")
 MOST_LISTED = 4  # jobs of one stage by name; more are counted

@@ -16,12 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cspine import adoption, elsewhere, locks, progress, store
+from cspine import progress, store
 from cspine.cli import RUNNER_OPTIONS, request_of, split
 from cspine.errors import CspineError
-from cspine.holdings import held
 from cspine.present import CommandLine
 from cspine.signature import Signature, signature_of
+from cspine.store import adoption, elsewhere, locks
+from cspine.store.holdings import held
 
 IN_PLACE, HIT, RESUME, RUN, UNKNOWN = "in place", "hit", "resume", "run", "unknown"
 COMMAND = re.compile(r"^(?:Shell command: |\s*)(python -m cspine \w+ --.*)$", re.MULTILINE)

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cspine import blocks, key_versions, roots
+from cspine import blocks
 from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
 from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
 from cspine.progress import say
-from cspine.records import WORK, write_json
+from cspine.store import key_versions, roots
+from cspine.store.records import WORK, write_json
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 LAST_RUN = WORK / "last_run.json"

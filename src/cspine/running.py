@@ -19,58 +19,36 @@ from typing import Any, TextIO, get_type_hints
 from jsonargparse import ArgumentParser
 
 from cspine import full_disk, pausing, progress, store
-from cspine.costs import Meter
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
 from cspine.gpu_pool import one_gpu
-from cspine.signature import Signature, signature_of
+from cspine.jobs import Job
+from cspine.signature import signature_of
+from cspine.store.costs import Meter
 
 RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "opencv-python-headless")
 PATHS = ("Path", "Copy", "Folder")  # endings of the kinds of parameters that the command line gives
 RECORDED_FOR_TORCH = ("torch", "timm", "albumentations", "safetensors")
 
 
-def execute(
-    signature: Signature,
-    request: store.Request,
-    folder: Path,
-    values: dict[str, list[str]],
-    command: str,
-    log: Path | None,
-) -> dict[str, Any]:
+def execute(job: Job) -> dict[str, Any]:
     """Run the stage inside its locked folder and commit the result; returns what done.json holds."""
     # libgomp's threads spin while they wait: on a machine with other work a training step took 25 times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    folder, request = job.folder, job.request
     with (
         (folder / "log.txt").open("a", encoding="utf-8") as kept,
-        _rule_log(log) as shown,
+        _rule_log(job.log) as shown,
         progress.logged(kept, shown, folder=folder),
-        one_gpu(signature.stage) if signature.uses_gpu else contextlib.nullcontext(),
+        one_gpu(request.stage) if job.signature.uses_gpu else contextlib.nullcontext(),
         Meter(folder) as meter,
     ):
-        faulthandler.enable(kept)
-        progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}")
+        progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job.command}")
         request.record["modules"] = module_digests(request.stage, (request.config or {}).get("family"))
         if adopted := (store.read_request(folder) or {}).get("adopted"):
             request.record["adopted"] = adopted
-        store.begin(folder, request, command)
-        try:
-            function = function_of(signature.stage)
-            function(**typed_arguments(signature, request, folder, values))
-        except CspineError as error:
-            print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
-            raise
-        except pausing.Paused:  # the command line says it
-            raise
-        except BaseException as error:
-            if full_disk.is_full(error):
-                store.drop_halves(folder, request)
-                full_disk.name(error, folder)
-            else:
-                traceback.print_exc(file=kept)
-            raise
-        finally:
-            faulthandler.disable()
+        store.begin(folder, request, job.command)
+        _call(job, kept)
         total = meter.total()
         record = {
             "costs": {**total, "segments": len(meter.segments())},
@@ -84,23 +62,43 @@ def execute(
     return done
 
 
+def _call(job: Job, kept: TextIO) -> None:
+    """Call the stage's function; what it raises is also in ``kept``, the log that outlives the rule's."""
+    faulthandler.enable(kept)
+    try:
+        function_of(job.signature.stage)(**typed_arguments(job))
+    except CspineError as error:
+        print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
+        raise
+    except pausing.Paused:  # the command line says it
+        raise
+    except BaseException as error:
+        if full_disk.is_full(error):
+            store.drop_halves(job.folder, job.request)
+            full_disk.name(error, job.folder)
+        else:
+            traceback.print_exc(file=kept)
+        raise
+    finally:
+        faulthandler.disable()
+
+
 def function_of(stage: str) -> Callable[..., None]:
     """The stage's function; this is where pandas or torch gets imported."""
     return getattr(importlib.import_module(f"cspine.stages.{stage}"), stage)
 
 
-def typed_arguments(
-    signature: Signature, request: store.Request, folder: Path, values: dict[str, list[str]]
-) -> dict[str, Any]:
+def typed_arguments(job: Job) -> dict[str, Any]:
     """Inputs as they are, outputs at their places inside the store, the config as the stage's dataclass."""
+    request, folder, values = job.request, job.folder, job.values
     arguments: dict[str, Any] = {}
-    for parameter in signature.parameters:
+    for parameter in job.signature.parameters:
         name = parameter.name
         if parameter.kind == "Scratch":
             arguments[name] = folder / "scratch"
             arguments[name].mkdir(exist_ok=True)
         elif parameter.kind == "config":
-            arguments[name] = typed_config(signature.stage, request.config)
+            arguments[name] = typed_config(request.stage, request.config)
         elif name in values:
             paths = [Path(v) for v in values[name]]
             if name in request.outputs:

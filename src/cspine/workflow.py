@@ -13,14 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, budget, keeping, key_versions, locks, needs, receipts, roots, runtime, tracking
+from cspine import blocks, budget, runtime, tracking
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
 from cspine.fingerprint import fingerprint, remember
 from cspine.hashing import canonical_json
 from cspine.layers import Config, is_phantom
 from cspine.present import SCHEMA, found, record_run, shown
-from cspine.wiring import wiring_of
+from cspine.store import keeping, key_versions, locks, needs, receipts, roots
+from cspine.store.wiring import wiring_of
 
 RESULTS = Path("results")
 # fmt: off

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cspine import adoption, amounts, blocks, receipts, store
-from cspine.differing import departures, pairs_of
+from cspine import amounts, blocks, store
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
-from cspine.holdings import Held, inputs_at
 from cspine.layers import Config
 from cspine.present import present
 from cspine.signature import signature_of
+from cspine.store import adoption, receipts
+from cspine.store.differing import departures, pairs_of
+from cspine.store.holdings import Held, inputs_at
 
 
 def main(stage: str, at: str = "", configfile: list[str] | None = None, config: list[str] | None = None) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cspine import amounts, keeping, locks
+from cspine import amounts
 from cspine.errors import CspineError
-from cspine.holdings import Held, holdings
-from cspine.keeping import Fate
 from cspine.present import present
-from cspine.records import WORK
+from cspine.store import keeping, locks
+from cspine.store.holdings import Held, holdings
+from cspine.store.keeping import Fate
+from cspine.store.records import WORK
 
 
 def main(

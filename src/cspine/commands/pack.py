@@ -7,11 +7,12 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from cspine import amounts, packing
+from cspine import amounts
 from cspine.errors import CspineError
-from cspine.packing import Item
-from cspine.records import WORK
 from cspine.signature import known_stages
+from cspine.store import packing
+from cspine.store.packing import Item
+from cspine.store.records import WORK
 
 TRIES = 3
 

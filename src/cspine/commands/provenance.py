@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cspine import receipts, store
+from cspine import store
+from cspine.store import receipts
 
 LEAST_SECONDS = 3.0  #: of a stage that is named
 SHOWN = ("python", "torch", "timm", "albumentations", "numpy")

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cspine import planning, receipts
-from cspine.causes import Cause, Causes, at_output
+from cspine import planning
 from cspine.errors import CspineError
-from cspine.holdings import Held, held, holdings
 from cspine.present import Present, present
+from cspine.store import receipts
+from cspine.store.causes import Cause, Causes, at_output
+from cspine.store.holdings import Held, held, holdings
 
 RESULTS = Path("results")
 MOST_SHOWN = 12  # outputs of one answer

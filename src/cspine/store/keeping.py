@@ -15,12 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cspine import amounts, locks, receipts
-from cspine.differing import Block, departures
+from cspine import amounts
 from cspine.errors import CspineError
 from cspine.faults import fault_point
-from cspine.holdings import Held, disk_files, holdings, recorded_size
-from cspine.records import WORK
+from cspine.store import locks, receipts
+from cspine.store.differing import Block, departures
+from cspine.store.holdings import Held, disk_files, holdings, recorded_size
+from cspine.store.records import WORK
 
 RESULTS = Path("results")
 GONE = WORK / ".gone"  # folders on their way out: at no address any more, whatever of them is left

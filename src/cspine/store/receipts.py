@@ -16,10 +16,10 @@ from typing import Any
 
 from cspine import store
 from cspine.cli import call
-from cspine.differing import Block, departures
 from cspine.errors import CspineError
-from cspine.holdings import at_place, inputs_at
-from cspine.wiring import Wiring, rewired
+from cspine.store.differing import Block, departures
+from cspine.store.holdings import at_place, inputs_at
+from cspine.store.wiring import Wiring, rewired
 
 LEFT_BEHIND = re.compile(r"\..+\.\d+\.tmp")  # see store.put_in_place
 NOTHING: dict[str, Any] = {"inputs": {}}

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cspine import amounts, elsewhere, locks, needs, progress
-from cspine.differing import changed_modules
+from cspine import amounts, progress
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
-from cspine.holdings import Held, holdings
-from cspine.records import DONE, REQUEST, SCRATCH, WORK, damage, outputs_of, read_done, stat_of, write_json
-from cspine.roots import FolderRoot
-from cspine.store import Request, key_of_record
+from cspine.store import Request, elsewhere, key_of_record, locks, needs
+from cspine.store.differing import changed_modules
+from cspine.store.holdings import Held, holdings
+from cspine.store.records import DONE, REQUEST, SCRATCH, WORK, damage, outputs_of, read_done, stat_of, write_json
+from cspine.store.roots import FolderRoot
 
 IN_KEY = {"stage", "code", "config", "observed", "inputs"}
 WORTH_A_WORD_SECONDS = 60.0  # of work that would be done again

@@ -20,7 +20,7 @@ from cspine.hashing import file_digest
 WORK = Path("work")
 DONE = "done.json"
 REQUEST = "request.json"  # what is being made, until done.json is there
-NEEDS = "needs.json"  # in work/ itself: see cspine.needs
+NEEDS = "needs.json"  # in work/ itself: see cspine.store.needs
 SCRATCH = "scratch"  # checkpoints and finished parts, until done.json is there
 MOST_LINKS = 40  # from a declared place to the file, as the kernel has it (path_resolution(7))
 ALWAYS_RECORDED = ("stage", "key", "code", "config", "observed", "at", "inputs", "outputs")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cspine.records import content_digest
 from cspine.signature import signature_of
+from cspine.store.records import content_digest
 
 Inputs = dict[str, list[Path]]  # by parameter
 Wiring = Callable[[Path], Inputs | None]  # output -> the inputs it would be made from; None = no rule makes it

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from cspine.errors import CspineError
-from cspine.records import DONE, REQUEST, WORK
+from cspine.store.records import DONE, REQUEST, WORK
 
 Member = tuple[str, Path | bytes]  # name in the archive, and the file or the bytes it holds
 

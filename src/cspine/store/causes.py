@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cspine import amounts, receipts, store
-from cspine.differing import Block, departures
+from cspine import amounts, store
 from cspine.errors import CspineError
-from cspine.holdings import Held, at_place, inputs_at
-from cspine.wiring import Wiring
+from cspine.store import receipts
+from cspine.store.differing import Block, departures
+from cspine.store.holdings import Held, at_place, inputs_at
+from cspine.store.wiring import Wiring
 
 
 @dataclass(frozen=True)

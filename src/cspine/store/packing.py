@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cspine import archives, elsewhere, keeping, needs, records
-from cspine.holdings import Held, holdings
 from cspine.present import present
+from cspine.store import archives, elsewhere, keeping, needs, records
+from cspine.store.holdings import Held, holdings
 
 LINKED = "in an earlier session's folder: mount that too, or --include-linked"
 OF_A_RESULT = (records.DONE, "log.txt")

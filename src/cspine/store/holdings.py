@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cspine import progress
-from cspine.records import SCRATCH, WORK, outputs_of, read_done, read_request
+from cspine.store.records import SCRATCH, WORK, outputs_of, read_done, read_request
 
 KEY = re.compile(r"[0-9a-f]{20}")  # nothing else in work/ is a result, whatever it holds
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cspine import key_versions
 from cspine.fingerprint import fingerprint, module_digests
 from cspine.hashing import canonical_json
 from cspine.signature import STAGES
+from cspine.store import key_versions
 
 Block = Callable[..., dict[str, Any]]  # block(stage, **at) -> the present config block
 MOST_NAMED = 4  # modules in one line

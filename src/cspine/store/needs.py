@@ -12,8 +12,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from cspine import amounts, locks, records
-from cspine.roots import Root
+from cspine import amounts
+from cspine.store import locks, records
+from cspine.store.roots import Root
 
 
 @dataclass(frozen=True, order=True)

@@ -22,18 +22,18 @@ from cspine.errors import CspineError
 from cspine.faults import fault_point
 from cspine.hashing import digest_of, file_digest
 from cspine.progress import say
-from cspine.records import DONE as DONE
-from cspine.records import REQUEST as REQUEST
-from cspine.records import SCRATCH as SCRATCH
-from cspine.records import WORK as WORK
-from cspine.records import content_digest as content_digest
-from cspine.records import damage as damage
-from cspine.records import input_digest, outputs_of, same_stat, stat_of
-from cspine.records import read_done as read_done
-from cspine.records import read_receipt as read_receipt
-from cspine.records import read_request as read_request
-from cspine.records import receipt_path as receipt_path
-from cspine.records import write_json as write_json
+from cspine.store.records import DONE as DONE
+from cspine.store.records import REQUEST as REQUEST
+from cspine.store.records import SCRATCH as SCRATCH
+from cspine.store.records import WORK as WORK
+from cspine.store.records import content_digest as content_digest
+from cspine.store.records import damage as damage
+from cspine.store.records import input_digest, outputs_of, same_stat, stat_of
+from cspine.store.records import read_done as read_done
+from cspine.store.records import read_receipt as read_receipt
+from cspine.store.records import read_request as read_request
+from cspine.store.records import receipt_path as receipt_path
+from cspine.store.records import write_json as write_json
 
 
 @dataclass(frozen=True)

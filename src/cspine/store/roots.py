@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from cspine import archives, records
 from cspine.errors import CspineError
 from cspine.progress import say
+from cspine.store import archives, records
 
 VARIABLE = "CSPINE_RESUME_FROM"  # a JSON list of absolute paths, written by the workflow's main process
 COPY_MB = "CSPINE_COPY_MB"  # results up to this size are copied, larger ones linked to

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cspine import amounts, needs, records, store
+from cspine import amounts, store
 from cspine.hashing import file_digest
 from cspine.progress import say
-from cspine.roots import COPY_MB, Root
-from cspine.roots import roots as roots
+from cspine.store import needs, records
+from cspine.store.roots import COPY_MB, Root
+from cspine.store.roots import roots as roots
 
 STEP = re.compile(r"step-(\d+)\.pt$")  # see cspine.checkpoint
 MEGABYTE = 10**6
