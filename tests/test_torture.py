@@ -106,7 +106,7 @@ def test_killed_many_times_the_run_ends_in_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     whole = smoke_project(tmp_path_factory, "whole")
     uninterrupted = whole.folder.parent / "trace.txt"
-    whole.run(*COMMAND, **{TRACE: str(uninterrupted)})
+    whole.run(*COMMAND, CSPINE_FAULT_TRACE=str(uninterrupted))
     wanted = results(whole)
     project = checkout(tmp_path_factory.mktemp("torture") / "run")
     trace = project.folder.parent / "trace.txt"
