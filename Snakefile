@@ -49,4 +49,4 @@ if "evidence" in config:
     include: "workflow/rules/evidence.smk"
 
 
-PLAN.forget_stale_outputs(workflow)
+before_planning()

@@ -60,7 +60,8 @@ class Project:
 
 def clean(more: dict[str, str]) -> dict[str, str]:
     """The environment of a new terminal: nothing of this test's own run."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CSPINE_") and k != "PYTHONPATH"}
+    own = ("CSPINE_", "PYTHONPATH", "MAKE", "PYTEST_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, **more}
 
 

@@ -126,15 +126,25 @@ def test_a_stage_that_waits_is_interrupted_whatever_it_waits_for(
 
 def test_the_watch_leaves_a_stage_alone_that_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pausing, "LOOK_EVERY_SECONDS", 0.001)
-    monkeypatch.setenv(budget.VARIABLE, "1")
     with pytest.raises(pausing.Paused), pausing.watched():
         with pausing.polled():
+            monkeypatch.setenv(budget.VARIABLE, "1")
             looked = threading.Event()
             for _ in range(20):
                 looked.wait(0.005)
             reached = pausing.wanted()
         threading.Event().wait(LONG)
     assert reached == "the time budget is used up"
+
+
+def test_a_watch_that_interrupts_before_the_stage_has_begun_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "LOOK_EVERY_SECONDS", 0.0)
+    monkeypatch.setenv(budget.VARIABLE, "1")
+    before = threading.active_count()
+    for _ in range(50):
+        with pytest.raises(pausing.Paused), pausing.watched():
+            threading.Event().wait(LONG)
+        assert threading.active_count() == before
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +43,8 @@ def one_gpu(stage: str) -> Iterator[None]:
     with _locks() as folder, _first_free(stage, devices, folder) as device:
         say(f"{stage}: on {device}, one of {len(devices)}")
         settings = json.loads(os.environ.get(runtime.VARIABLE, "{}"))
-        settings["device"] = runtime.runtime().device.partition(":")[
-            0
-        ]  # "cuda:1", once chosen, is the only one there is
+        # "cuda:1", once chosen, is the only one there is
+        settings["device"] = runtime.runtime().device.partition(":")[0]
         with _environment({VISIBLE: device.uuid, runtime.VARIABLE: json.dumps(settings)}):
             yield
 
@@ -99,7 +97,7 @@ def _taken(path: Path) -> TextIO | None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             stream.truncate()
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            stream.write(f"process {os.getpid()} on {runtime.host()}\n")
             stream.flush()
             return stream
     except (BlockingIOError, FileNotFoundError):

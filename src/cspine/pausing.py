@@ -107,12 +107,14 @@ def watched() -> Iterator[None]:
     done = threading.Event()
     watch = threading.Thread(target=_watch, args=(done,), daemon=True)
     with answered():
-        watch.start()
         try:
+            watch.start()  # it may interrupt at once
             yield
         finally:
-            done.set()
-            watch.join()
+            with held():
+                done.set()
+                if watch.ident is not None:
+                    watch.join()
 
 
 def leave_word(name: str, folder: Path, why: str, keeps: bool, log: Path | None = None) -> None:
@@ -156,7 +158,8 @@ def _watch(done: threading.Event) -> None:
     main = threading.main_thread().ident
     assert main is not None
     while not done.wait(LOOK_EVERY_SECONDS):
-        if _mode == AT_ONCE and wanted():
+        heard = signal.getsignal(signal.SIGTERM) == _answer  # else it would end the process
+        if _mode == AT_ONCE and heard and wanted():
             _nudged = True
             signal.pthread_kill(main, signal.SIGTERM)  # unlike interrupt_main() it ends a wait in a system call too
 

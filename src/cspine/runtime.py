@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def workers() -> int:
 
 def announce_main_process() -> None:
     """Called by the workflow: jobs stop by themselves when this process is gone (see ``orphaned``)."""
-    os.environ[MAIN_PROCESS] = f"{socket.gethostname()} {os.getpid()} {start_time(os.getpid())}"
+    os.environ[MAIN_PROCESS] = f"{host()} {os.getpid()} {start_time(os.getpid())}"
 
 
 def orphaned() -> bool:
@@ -59,11 +58,16 @@ def orphaned() -> bool:
 
     Snakemake killed with SIGKILL leaves its jobs running; the next run would start a second trainer beside the first.
     """
-    host, _, rest = os.environ.get(MAIN_PROCESS, "").partition(" ")
-    if not rest or host != socket.gethostname():
+    where, _, rest = os.environ.get(MAIN_PROCESS, "").partition(" ")
+    if not rest or where != host():
         return False
     pid, _, started = rest.partition(" ")
     return start_time(int(pid)) != started
+
+
+def host() -> str:
+    """The name of this machine; of ``socket`` the same costs an import."""
+    return os.uname().nodename
 
 
 def start_time(pid: int) -> str:

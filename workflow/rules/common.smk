@@ -147,5 +147,13 @@ onstart:
     PLAN.begin()
 
 
+def before_planning():
+    """When all rules are read: take away the outputs that do not match the present."""
+    try:
+        PLAN.forget_stale_outputs(workflow)
+    except CspineError as error:
+        raise WorkflowError(str(error)) from None
+
+
 onerror:
     PLAN.end(workflow)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-import socket
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from cspine.runtime import host
 
 SECONDS_BETWEEN_RECORDS = 5.0
 
@@ -64,7 +65,7 @@ class Meter:
         own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, kB on Linux (getrusage(2))
         record = {
-            "host": socket.gethostname(),
+            "host": host(),
             "start": round(self.start, 1),
             "seconds": round(time.time() - self.start, 2),
             "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),

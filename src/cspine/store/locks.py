@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import TextIO
 
 from cspine.errors import CspineError
 from cspine.progress import say
-from cspine.runtime import start_time
+from cspine.runtime import host, start_time
 
 PATIENCE_SECONDS = 120.0
 LOOK_EVERY_SECONDS = 0.2
@@ -49,7 +48,7 @@ def locked(folder: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
             return
         stream.seek(0)
         stream.truncate()
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.write(f"process {os.getpid()} on {host()}\n")
         stream.flush()
         yield
 
@@ -82,7 +81,7 @@ def run_alone() -> TextIO:
         stream.close()
         raise
     stream.truncate(0)
-    stream.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    stream.write(f"process {os.getpid()} on {host()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
     stream.flush()
     return stream
 
@@ -165,7 +164,7 @@ def _created(path: Path) -> bool:
             path.rename(dead)
             dead.unlink()
         return False  # the next look makes it, unless another process was quicker
-    owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
+    owner = {"host": host(), "pid": os.getpid(), "start": start_time(os.getpid())}
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump(owner, stream)
     return True
@@ -175,7 +174,7 @@ def _alive(path: Path) -> bool:
     """Whether the owner file's process lives: on this host by its id, on another by its heartbeat."""
     try:
         owner = json.loads(path.read_text(encoding="utf-8"))
-        if owner["host"] == socket.gethostname():
+        if owner["host"] == host():
             return start_time(owner["pid"]) == owner["start"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         pass  # gone, or not written yet: its age decides
