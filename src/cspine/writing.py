@@ -38,8 +38,13 @@ def write_whole(path: Path, content: bytes | memoryview, what: str = "file") -> 
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # write() does not say so itself
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in ``folder`` on the disk: after a rename, also when the power fails (rename(2), fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
