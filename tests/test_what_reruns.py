@@ -70,6 +70,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         Path("elsewhere").mkdir()
         shutil.copy(f"{FOLD}/round-0/model.safetensors", "elsewhere")
         torch.save(timm.create_model("test_efficientnet").state_dict(), "elsewhere/weights.pth")
+        begun = Path("elsewhere/work/train/begun/request.json")  # an earlier session's store, with nothing finished
+        begun.parent.mkdir(parents=True)
+        begun.write_text("{}", encoding="utf-8")
         yield chain
 
 
