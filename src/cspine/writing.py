@@ -38,12 +38,12 @@ def write_whole(path: Path, content: bytes | memoryview, what: str = "file") -> 
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # write() does not say so itself
         raise
-    flush_folder(path.parent)
+    flush(path.parent)
 
 
-def flush_folder(folder: Path) -> None:
-    """Have the names in ``folder`` on the disk: after a rename, also when the power fails (rename(2), fsync(2))."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Have a file's bytes, or the names in a folder, on the disk, also when the power fails (fsync(2))."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

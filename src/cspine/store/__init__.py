@@ -34,6 +34,7 @@ from cspine.store.records import read_receipt as read_receipt
 from cspine.store.records import read_request as read_request
 from cspine.store.records import receipt_path as receipt_path
 from cspine.store.records import write_json as write_json
+from cspine.writing import flush
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def protected(path: Path, digest: str) -> dict[str, Any]:
     """The record of a finished output, which from here on may only be read."""
     _allow(path, 0o444)
     if path.is_file():  # not the thousands of a phantom: that is made again sooner than it is written out
-        _flush(path)
+        flush(path)  # before done.json says that the bytes are there
     return {"file": path.name, "digest": digest, **stat_of(path)}
 
 
@@ -219,15 +220,6 @@ def _allow(path: Path, mode: int) -> None:
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
             file.chmod(mode)
-
-
-def _flush(path: Path) -> None:
-    """Have the file's bytes on the disk before done.json says that they are there."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
-from cspine.writing import flush_folder
+from cspine.writing import flush
 
 WORK = Path("work")
 DONE = "done.json"
@@ -155,7 +155,7 @@ def write_json(path: Path, value: Any) -> None:
         temporary.unlink(missing_ok=True)
         error.filename = error.filename or str(path)  # write() does not say so itself
         raise
-    flush_folder(path.parent)
+    flush(path.parent)
 
 
 def outputs_of(done: dict[str, Any]) -> Sequence[dict[str, Any]]:
