@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cspine.studies import UID, VERTEBRAE
+from sessions import Session, Start
 
 
 @pytest.fixture
@@ -16,6 +17,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory: store and results of the test lie in it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def start(tmp_path: Path, studies: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Begin sessions of a user, each in a folder of its own."""
+    return lambda name: Session(tmp_path / name, studies, monkeypatch)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +44,9 @@ class Session:
         call = ["assign_folds", "--studies", "results/studies.parquet", "--folds", str(FOLDS), "--config", block]
         assert main(call) == 0
         return made(FOLDS)
+
+
+Start = Callable[[str], Session]  # start("s1"): a new session in a folder of that name
 
 
 def made(output: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from cspine import store
 from cspine.blocks import block
 from cspine.cli import main
-from cspine.present import present_config
+from cspine.present import present
 from cspine.store import Request, adoption, locks, roots
 from cspine.store.causes import Causes
 from cspine.store.holdings import Held, held, holdings
@@ -31,12 +31,12 @@ def inputs(workplace: Path) -> None:
 
 def folds(code: str | None = None, **differences: object) -> Request:
     return request(
-        "assign_folds", FOLDS, {**block(present_config(), "assign_folds"), **differences}, STUDIES, code=code
+        "assign_folds", FOLDS, {**block(present().config, "assign_folds"), **differences}, STUDIES, code=code
     )
 
 
 def training(code: str | None = None) -> Request:
-    config = block(present_config(), "train", method="semi_supervised", fold="0", round="0")
+    config = block(present().config, "train", method="semi_supervised", fold="0", round="0")
     return request("train", MODEL, config, {"training_set": "results/training_set.parquet"}, AT, code)
 
 
@@ -169,7 +169,7 @@ def test_a_run_goes_on_saying_what_was_adopted(studies: object) -> None:
 
     write_table(studies, Path(STUDIES["studies"]))  # type: ignore[arg-type]
     adopted = adoption.adopt(begin(folds(CODE_BEFORE)), folds().code)
-    config = json.dumps(block(present_config(), "assign_folds"))
+    config = json.dumps(block(present().config, "assign_folds"))
     words = ["assign_folds", "--studies", STUDIES["studies"], "--folds", FOLDS["folds"], "--config", config]
     assert main(words) == 0
     done = store.lookup(adopted)
@@ -189,5 +189,5 @@ def test_the_first_causes_are_config_module_and_input_wherever_upstream_they_are
 
 
 def _causes(found: list[Held]) -> Causes:
-    config = present_config()
+    config = present().config
     return Causes(found, lambda stage, **at: block(config, stage, **at), Path("data/phantom"))

@@ -7,25 +7,15 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from cspine import store
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.store import archives, elsewhere, needs, records, roots
-from sessions import CONFIG, FOLDS, Session, look, made, mount, ran
-
-Start = Callable[[str], Session]
-
-
-@pytest.fixture
-def start(tmp_path: Path, studies: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """start("s1"): a new session in a folder of that name."""
-    return lambda name: Session(tmp_path / name, studies, monkeypatch)
+from sessions import CONFIG, FOLDS, Session, Start, look, made, mount, ran
 
 
 @pytest.fixture
@@ -69,7 +59,7 @@ def test_what_was_found_once_is_found_again_without_reading_it(
         monkeypatch.setattr(module, "file_digest", no_digest)
     assert store.content_digest(FOLDS) == digest  # as the input of another stage
     assert store.lookup(made(FOLDS)) is not None
-    assert elsewhere.place_of(made(FOLDS)) == str(first / "work")
+    assert [root.name for root in roots.roots() if root.done(made(FOLDS))] == [str(first / "work")]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "missing", "no record"])

@@ -62,6 +62,15 @@ def hold(workplace: Path, kind: str) -> Hold:
     return start
 
 
+def owned(monkeypatch: pytest.MonkeyPatch, content: str) -> tuple[Path, Path]:
+    """A folder on a file system without flock, and the owner file that somebody left in it."""
+    monkeypatch.setattr(fcntl, "flock", no_flock)
+    owner = Path("work/train/abc/owner.json")
+    owner.parent.mkdir(parents=True)
+    owner.write_text(content)
+    return owner.parent, owner
+
+
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
@@ -95,11 +104,7 @@ def test_a_folder_that_was_never_locked_has_no_holder(workplace: Path) -> None:
 def test_an_owner_on_another_host_is_believed_while_its_heart_beats(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", no_flock)
-    folder = Path("work/train/abc")
-    folder.mkdir(parents=True)
-    owner = folder / "owner.json"
-    owner.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "5"}))
+    folder, owner = owned(monkeypatch, json.dumps({"host": "elsewhere", "pid": 1, "start": "5"}))
     with pytest.raises(CspineError, match="process 1 on elsewhere"), locked(folder, patience=0):
         pass
     beat = owner.stat().st_mtime - locks.DEAD_AFTER_SECONDS - 1
@@ -112,11 +117,7 @@ def test_an_owner_on_another_host_is_believed_while_its_heart_beats(
 def test_an_owner_file_cut_off_while_it_was_written_is_no_owner_for_ever(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", no_flock)
-    folder = Path("work/train/abc")
-    folder.mkdir(parents=True)
-    owner = folder / "owner.json"
-    owner.write_text("")
+    folder, owner = owned(monkeypatch, "")
     old = owner.stat().st_mtime - locks.DEAD_AFTER_SECONDS - 1
     os.utime(owner, (old, old))
     with locked(folder, patience=30):

@@ -8,26 +8,17 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from cspine import store
 from cspine.cli import main
 from cspine.store import archives, locks, needs, roots
-from sessions import FOLDS, Session, made, mount, ran
+from sessions import FOLDS, Session, Start, made, mount, ran
 
 ARCHIVE = Path("cspine-work.tar")
 BEGUN = Path("work/train/0123456789abcdef0123")
-Start = Callable[[str], Session]
-
-
-@pytest.fixture
-def start(tmp_path: Path, studies: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """start("s1"): a new session in a folder of that name."""
-    return lambda name: Session(tmp_path / name, studies, monkeypatch)
 
 
 @pytest.fixture

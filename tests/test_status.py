@@ -94,7 +94,7 @@ def test_the_size_stands_beside_its_limit(now: Present) -> None:
 
 
 def folds_job(out: str = FOLDS, **differences: object) -> Job:
-    config = json.dumps({**block(present.present_config(), "assign_folds"), **differences})
+    config = json.dumps({**block(present.present().config, "assign_folds"), **differences})
     return Job(("assign_folds", "--studies", STUDIES, "--folds", out, "--config", config))
 
 
@@ -157,7 +157,7 @@ def test_a_job_with_checkpoints_resumes_here_or_from_an_earlier_session(
     studies_there: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = request(
-        "assign_folds", {"folds": FOLDS}, block(present.present_config(), "assign_folds"), {"studies": STUDIES}
+        "assign_folds", {"folds": FOLDS}, block(present.present().config, "assign_folds"), {"studies": STUDIES}
     )
     begin(asked, steps=30)
     (mark,) = Marks([folds_job()], ()).needed()

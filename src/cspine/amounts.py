@@ -35,9 +35,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def pairs_of(at: str) -> dict[str, str]:
+    """``method=semi_supervised,fold=0``, as records have it, as a dict."""
+    return dict(pair.split("=", 1) for pair in at.split(",") if pair)
+
+
 def wildcards(at: str) -> str:
     """``method=semi_supervised,fold=0,round=1`` as ``semi_supervised fold 0 round 1``."""
-    pairs = [pair.split("=", 1) for pair in at.split(",") if pair]
+    pairs = pairs_of(at).items()
     return " ".join(value if not value.isdecimal() else f"{name} {value}" for name, value in pairs)
 
 

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
-from cspine import pausing, store
+from cspine import pausing, progress, store
 from cspine.amounts import duration
 from cspine.cli import FAILURES
 
@@ -117,7 +117,8 @@ def summary(paused: list[dict[str, Any]], left: Iterable[str]) -> list[str]:
 def _standing(job: dict[str, Any]) -> str:
     if not job.get("done"):
         return job["name"]
-    rest = f"about {duration((job['total'] - job['done']) / job['rate'])} to go" if job["rate"] else "rest unknown"
+    left = progress.seconds_to_go(job)
+    rest = f"about {duration(left)} to go" if left is not None else "rest unknown"
     return f"{job['name']}: {job['done']} of {job['total']} {job['unit']}, {rest}"
 
 

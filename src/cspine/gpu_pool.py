@@ -97,7 +97,7 @@ def _taken(path: Path) -> TextIO | None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             stream.truncate()
-            stream.write(f"process {os.getpid()} on {runtime.host()}\n")
+            stream.write(f"{runtime.this_process()}\n")
             stream.flush()
             return stream
     except (BlockingIOError, FileNotFoundError):

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cspine import amounts, progress
+from cspine.amounts import pairs_of
 from cspine.errors import CspineError
 from cspine.present import Present
 from cspine.store import keeping, locks, needs, receipts
-from cspine.store.differing import departures, pairs_of
+from cspine.store.differing import departures
 from cspine.store.holdings import Held, holdings, recorded_size
 from cspine.store.records import WORK
 
@@ -80,7 +81,7 @@ def _how_far(held: Held) -> str:
     standing = progress.standing(held.folder)
     if not standing:
         return ""
-    left = (standing["total"] - standing["done"]) / standing["rate"] if standing["rate"] else None
+    left = progress.seconds_to_go(standing)
     rest = f", about {amounts.duration(left)} to go" if left is not None else ""
     return f": {standing['done']:,} of {standing['total']:,} {standing['unit']}{rest}"
 

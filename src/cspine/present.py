@@ -140,11 +140,6 @@ def present_by(words: Iterable[str]) -> Present:
     return Present(read_config(line), line)
 
 
-def present_config(configfile: Iterable[str] | None = None, config: Iterable[str] | None = None) -> Config:
-    """The config of ``present``."""
-    return present(configfile, config).config
-
-
 def read_config(line: CommandLine) -> Config:
     """The checked config of a command line, from its files as they are now."""
     sources = {name: read_yaml(found(name, line.base)) for name in (*line.own, *line.configfile)}

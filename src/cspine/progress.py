@@ -95,6 +95,11 @@ def keep(folder: Path) -> dict[str, Any] | None:
     return dict(_standing)
 
 
+def seconds_to_go(standing: dict[str, Any]) -> float | None:
+    """How long the rest takes at the rate so far; None while no rate is known."""
+    return (standing["total"] - standing["done"]) / standing["rate"] if standing["rate"] else None
+
+
 def standing(folder: Path) -> dict[str, Any] | None:
     """How far the unfinished result in ``folder`` was when it was last heard of, or None."""
     try:

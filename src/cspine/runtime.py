@@ -70,6 +70,11 @@ def host() -> str:
     return os.uname().nodename
 
 
+def this_process() -> str:
+    """This process in the words of a lock file."""
+    return f"process {os.getpid()} on {host()}"
+
+
 def start_time(pid: int) -> str:
     """When the process of this id began, in the system's ticks; "" when there is none, or only its remains.
 

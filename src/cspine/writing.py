@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from cspine.faults import fault_point
 
@@ -21,17 +24,30 @@ def write_whole(path: Path, content: bytes | memoryview, what: str = "file") -> 
     Raises:
         OSError: the disk is full, or the like; nothing of the attempt is left behind.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    with replacing(path, path.with_name(f"{path.name}.tmp"), f"{what}-before-rename") as stream:
+        half = len(content) // 2
+        stream.write(content[:half])
+        stream.flush()
+        fault_point(f"{what}-half-written")
+        stream.write(content[half:])
+
+
+@contextlib.contextmanager
+def replacing(path: Path, temporary: Path, before_rename: str = "") -> Iterator[BinaryIO]:
+    """A stream into ``temporary``, which takes the place of ``path`` by one rename when all is on the disk.
+
+    Several processes that may write the same file at once need a temporary each.
+
+    Raises:
+        OSError: the disk is full, or the like; nothing of the attempt is left behind.
+    """
     try:
         with temporary.open("wb") as stream:
-            half = len(content) // 2
-            stream.write(content[:half])
-            stream.flush()
-            fault_point(f"{what}-half-written")
-            stream.write(content[half:])
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        fault_point(f"{what}-before-rename")
+        if before_rename:
+            fault_point(before_rename)
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cspine import amounts, blocks, store
+from cspine import amounts, blocks
+from cspine.amounts import pairs_of
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.layers import Config
 from cspine.present import present
 from cspine.signature import signature_of
 from cspine.store import adoption, receipts
-from cspine.store.differing import departures, pairs_of
-from cspine.store.holdings import Held, inputs_at
+from cspine.store.differing import departures
+from cspine.store.holdings import Held
 
 
 def main(stage: str, at: str = "", configfile: list[str] | None = None, config: list[str] | None = None) -> int:
@@ -79,9 +80,7 @@ def _adopt(stage: str, at: str, found: list[Held], config: Config) -> bool:
 def _against(held: Held, at: str, config: Config) -> list[str]:
     """What differs from the present, in words; "code: …" is the one kind that can be adopted."""
     found = departures(held.record, at, lambda stage, **where: blocks.block(config, stage, **where))
-    for path, digest in inputs_at(held.record, at):
-        if path.exists() and store.content_digest(path) != digest:
-            found.append(f"input {path} changed")
+    found += [f"input {path} changed" for path in receipts.changed_inputs(held.record, at)]
     root = receipts.other_root(held.record, Path(config["data"]["root"]))
     return [*found, root] if root else found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cspine.amounts import pairs_of
 from cspine.fingerprint import fingerprint, module_digests
 from cspine.hashing import canonical_json
 from cspine.signature import STAGES
@@ -12,11 +13,6 @@ from cspine.store import key_versions
 
 Block = Callable[..., dict[str, Any]]  # block(stage, **at) -> the present config block
 MOST_NAMED = 4  # modules in one line
-
-
-def pairs_of(at: str) -> dict[str, str]:
-    """``method=semi_supervised,fold=0`` as a dict."""
-    return dict(pair.split("=", 1) for pair in at.split(",") if pair)
 
 
 def departures(record: dict[str, Any], at: str, block: Block) -> list[str]:

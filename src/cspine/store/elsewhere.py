@@ -37,11 +37,6 @@ class _LinkLostError(_DamagedError):
     """A file that is not there: in an output that kept no links, or with a link into a folder that is not mounted."""
 
 
-def place_of(folder: Path) -> str | None:
-    """The place of ``resume_from`` that lists a finished result for ``folder``; its files are not looked at."""
-    return next((root.name for root in roots() if root.done(folder)), None)
-
-
 def fetch(folder: Path, name: str = "") -> dict[str, Any] | None:
     """done.json of the result for ``folder`` from the first place that has it whole; None when none has.
 

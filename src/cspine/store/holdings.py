@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cspine import progress
+from cspine.amounts import pairs_of
 from cspine.store.records import SCRATCH, WORK, outputs_of, read_done, read_request
 
 KEY = re.compile(r"[0-9a-f]{20}")  # nothing else in work/ is a result, whatever it holds
@@ -103,7 +104,7 @@ def at_place(record: dict[str, Any], path: Path) -> str | None:
 
     One result may serve several methods, and its record names the first it was made for.
     """
-    pairs = [pair.split("=", 1) for pair in record.get("at", "").split(",") if pair]
+    pairs = pairs_of(record.get("at", "")).items()
     places = [place for listed in record.get("places", {}).values() for place in listed]
     if path.as_posix() in places:
         return record["at"]
@@ -122,7 +123,7 @@ def at_place(record: dict[str, Any], path: Path) -> str | None:
 
 def inputs_at(record: dict[str, Any], at: str) -> list[tuple[Path, str]]:
     """Path and digest of what a result is made from, as the paths are under the wildcards ``at``."""
-    old, new = (dict(p.split("=", 1) for p in text.split(",") if p) for text in (record.get("at", ""), at))
+    old, new = pairs_of(record.get("at", "")), pairs_of(at)
     other = {value: new[name] for name, value in old.items() if new.get(name, value) != value}
     found = [(r["path"], r["digest"]) for listed in record["inputs"].values() for r in listed]
     for value, instead in other.items():

@@ -18,10 +18,11 @@ from typing import TextIO
 
 from cspine.errors import CspineError
 from cspine.progress import say
-from cspine.runtime import host, start_time
+from cspine.runtime import host, start_time, this_process
 
 PATIENCE_SECONDS = 120.0
 LOOK_EVERY_SECONDS = 0.2
+TRIES = 5  # of a run: whoever only asks ``run_holder`` holds its lock for a moment
 BEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0  # without a beat, as the file system's own clock has it
 RUN_LOCK = Path(".snakemake/run.lock")
@@ -48,7 +49,7 @@ def locked(folder: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
             return
         stream.seek(0)
         stream.truncate()
-        stream.write(f"process {os.getpid()} on {host()}\n")
+        stream.write(f"{this_process()}\n")
         stream.flush()
         yield
 
@@ -81,7 +82,7 @@ def run_alone() -> TextIO:
         stream.close()
         raise
     stream.truncate(0)
-    stream.write(f"process {os.getpid()} on {host()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    stream.write(f"{this_process()}, since {time.strftime('%Y-%m-%d %H:%M')}\n")
     stream.flush()
     return stream
 
@@ -98,15 +99,11 @@ def run_holder() -> str | None:
 
 
 def _take(stream: TextIO) -> None:
-    tries = 5  # whoever only asks ``run_holder`` holds it for a moment
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for _ in range(TRIES):
+        if _flocked(stream):
             return
-        except BlockingIOError:
-            if not left:
-                raise
-            time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(LOOK_EVERY_SECONDS)
+    raise BlockingIOError(errno.EWOULDBLOCK, "another process holds it", str(RUN_LOCK))
 
 
 def _until(taken: Callable[[], bool], owner: Callable[[], str], folder: Path, patience: float) -> None:

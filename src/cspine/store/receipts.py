@@ -142,14 +142,17 @@ def _why_stale(folder: Path, done: dict[str, Any] | None, at: str, block: Block,
         found = departures(done, at, block)
     except (KeyError, CspineError):
         return None  # the method or the stage is gone: nothing asks for this output
-    return "; ".join(found) or store.damage(folder, done) or _other_input(done, at) or other_root(done, root)
+    if own := "; ".join(found) or store.damage(folder, done):
+        return own
+    changed = next(changed_inputs(done, at), None)
+    return f"{changed} changed" if changed else other_root(done, root)
 
 
-def _other_input(done: dict[str, Any], at: str) -> str | None:
-    for path, digest in inputs_at(done, at):
+def changed_inputs(record: dict[str, Any], at: str) -> Iterator[Path]:
+    """The inputs of a result that are there and do not hold any more what it was made from."""
+    for path, digest in inputs_at(record, at):
         if path.exists() and store.content_digest(path) != digest:
-            return f"{path} changed"
-    return None
+            yield path
 
 
 def other_root(done: dict[str, Any], root: Path) -> str | None:

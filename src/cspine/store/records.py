@@ -16,7 +16,7 @@ from typing import Any
 
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
-from cspine.writing import flush
+from cspine.writing import replacing
 
 WORK = Path("work")
 DONE = "done.json"
@@ -144,18 +144,8 @@ def links(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write so that a reader, or a crash at any moment, sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)  # write() does not say so itself
-        raise
-    flush(path.parent)
+    with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.tmp")) as stream:
+        stream.write(json.dumps(value, indent=1, ensure_ascii=False).encode())
 
 
 def outputs_of(done: dict[str, Any]) -> Sequence[dict[str, Any]]:
