@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cspine.cache import VERSION, crc32, encode, write_shard
+from cspine.cache.codecs import encode
+from cspine.cache.shards import VERSION, crc32, write_shard
 from cspine.stages.train import TrainConfig, train
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 from cspine.tables import write_table

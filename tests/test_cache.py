@@ -12,17 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from cspine import cache
-from cspine.cache import (
-    CODECS,
-    SliceCache,
-    common_metadata,
-    crc32,
-    decode,
-    encode,
-    read_metadata,
-    write_shard,
-)
+from cspine.cache import reading
+from cspine.cache.codecs import CODECS, decode, encode
+from cspine.cache.reading import SliceCache
+from cspine.cache.shards import VERSION, common_metadata, crc32, read_metadata, write_shard
 from cspine.errors import CspineError
 
 PIXELS = 16
@@ -31,7 +24,7 @@ FOOTER = {
     "cohort": "train",
     "pixels": PIXELS,
     "codec": "zstd-delta",
-    "version": cache.VERSION,
+    "version": VERSION,
 }
 FOOTER |= {"window_center": 400.0, "window_width": 2000.0}
 
@@ -105,8 +98,8 @@ def test_a_cache_in_use_can_be_pickled(shard: Path) -> None:
 
 
 def test_few_files_and_row_groups_are_held_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "OPEN_FILES", 2)
-    monkeypatch.setattr(cache, "ROW_GROUPS", 3)
+    monkeypatch.setattr(reading, "OPEN_FILES", 2)
+    monkeypatch.setattr(reading, "ROW_GROUPS", 3)
     paths = [tmp_path / f"shard-{n}.parquet" for n in range(4)]
     for n, path in enumerate(paths):
         write_shard(path, rows_of((f"study-{n}", 3)), FOOTER)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cspine.dicom import Study, read_study
-from cspine.series import KEPT, LEFT_OUT
+from cspine.dicom.series import KEPT, LEFT_OUT
 from dicom_makers import (
     BIG_ENDIAN,
     COMPRESSED,

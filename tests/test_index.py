@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspine.boxes import CONSEQUENCES, check_boxes, read_boxes
-from cspine.cache import read_metadata
+from cspine.cache.shards import read_metadata
 from cspine.errors import CspineError
 from cspine.hashing import shard_of
 from cspine.slices import INDEX_COLUMNS

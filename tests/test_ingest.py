@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cspine.cache import SliceCache, read_metadata
+from cspine.cache.reading import SliceCache
+from cspine.cache.shards import read_metadata
 from cspine.errors import CspineError
 from cspine.stages import ingest as stage
 from cspine.stages.ingest import (

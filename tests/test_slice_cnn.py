@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cspine.cache import VERSION, crc32, encode, write_shard
+from cspine.cache.codecs import encode
+from cspine.cache.shards import VERSION, crc32, write_shard
 from cspine.errors import CspineError
 from cspine.losses import TARGETS
 from cspine.methods import slice_cnn

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cspine.cache import SliceCache
+from cspine.cache.reading import SliceCache
 from cspine.phantom.dicom_files import read_hu
 from cspine.studies import UID, VERTEBRAE
 from cspine.windows import apply_window, resize_slice

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.augment import Augmentation, AugmentConfig
-from cspine.cache import SliceCache
+from cspine.cache.reading import SliceCache
 from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of

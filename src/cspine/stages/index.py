@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cspine.cache import common_metadata, read_metadata
+from cspine.cache.shards import common_metadata, read_metadata
 from cspine.errors import CspineError
 from cspine.findings import COLUMNS, findings_table
 from cspine.hashing import shard_of

@@ -14,7 +14,8 @@ from typing import Any
 import cv2
 import pandas as pd
 
-from cspine.cache import CODECS, VERSION, crc32, encode, write_shard
+from cspine.cache.codecs import CODECS, encode
+from cspine.cache.shards import VERSION, crc32, write_shard
 from cspine.dicom import Study, read_study
 from cspine.errors import CspineError
 from cspine.faults import fault_point
@@ -30,7 +31,7 @@ from cspine.windows import apply_window, resize_slice
 
 VIEWS = ("slice",)
 SMALL_SHARD = 200_000_000  # bytes of files that are read sooner than worker processes start (about 2 s)
-#: reason code -> what is done about it (the reader's own codes are in ``series``)
+#: reason code -> what is done about it (the reader's own codes are in ``dicom.series``)
 CONSEQUENCES = {
     "file-changed": "read as it is now; run again so that the listing is renewed",
     "decoder-crash": "study has no slices; predicted from the prior",
@@ -60,7 +61,7 @@ class IngestConfig:
     #: of the window, in Hounsfield units; bone is 400 wide 2000
     window_center: float = 400.0
     window_width: float = 2000.0
-    #: how blobs are encoded: a name in ``cspine.cache.CODECS``
+    #: how blobs are encoded: a name in ``cspine.cache.codecs.CODECS``
     codec: str = "zstd-delta"
 
     def __post_init__(self) -> None:

@@ -56,18 +56,36 @@ class LeftOutError(Exception):
 
 
 class Header:
-    """The few elements that are needed, read from their raw bytes: an element gone wrong costs only itself."""
+    """The few elements that are needed, read from their raw bytes: an element gone wrong costs only itself.
 
-    def __init__(self, dataset: Any) -> None:
-        self.raw = {int(tag): element.value for tag, element in dataset.items()}
-        self.order: Literal["little", "big"] = "little" if dataset.original_encoding[1] in (True, None) else "big"
+    Args:
+        raw: value by tag; bytes as they are in the file, or what a parser has made of them.
+        order: of the bytes of numbers.
+        syntax: UID of the transfer syntax.
+        dataset: of the parser, for elements inside sequences; None when there is none to look into.
+    """
+
+    def __init__(self, raw: dict[int, Any], order: Literal["little", "big"], syntax: str, dataset: Any = None) -> None:
+        self.raw, self.order, self.syntax, self.dataset = raw, order, syntax, dataset
         self.rows, self.columns = self.unsigned("Rows"), self.unsigned("Columns")
         self.allocated = self.unsigned("BitsAllocated", 16)
         self.bits = self.unsigned("BitsStored", self.allocated)
         self.high_bit = self.unsigned("HighBit", self.bits - 1)
         self.signed = self.unsigned("PixelRepresentation") == 1
-        implicit = IMPLICIT if dataset.original_encoding[0] else EXPLICIT
-        self.syntax = str(dataset.file_meta.get("TransferSyntaxUID") or implicit)
+
+    @classmethod
+    def of_dataset(cls, dataset: Any) -> Header:
+        """The header of a dataset that pydicom has parsed."""
+        implicit, little = dataset.original_encoding
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID") or (IMPLICIT if implicit else EXPLICIT))
+        raw = {int(tag): element.value for tag, element in dataset.items()}
+        return cls(raw, "little" if little in (True, None) else "big", syntax, dataset)
+
+    @property
+    def pixel_data(self) -> bytes:
+        """The value of PixelData as it is in the file (inflated, if it was deflated)."""
+        value = self.raw.get(ELEMENTS["PixelData"], b"")
+        return value if isinstance(value, bytes) else b""
 
     def check(self) -> None:
         """Raise LeftOutError unless this is a single grey CT image of a size and depth that can be."""

@@ -1,6 +1,6 @@
 """The slices of one study folder: which belong to the stack, in which order, and where they lie.
 
-Nothing here reads a file; ``dicom`` does. Whatever is left out or assumed is noted with a reason code.
+Nothing here reads a file; ``slice_files`` does. Whatever is left out or assumed is noted with a reason code.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine.dicom.geometry import SAME_POSITION_MM, UPRIGHT, Plane, same_plane, spread, uneven_gaps
 from cspine.findings import Finding
-from cspine.geometry import SAME_POSITION_MM, UPRIGHT, Plane, same_plane, spread, uneven_gaps
 
 NOMINAL_STEP_MM = 1.0  # ASSUME: between slices of unknown position and thickness
 NOMINAL_SPACING_MM = 0.5  # ASSUME: of pixels whose spacing no slice of the study tells

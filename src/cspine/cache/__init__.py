@@ -1,0 +1,1 @@
+"""The slice cache: slices and blobs (``codecs``), files of them (``shards``), random access (``reading``)."""
