@@ -43,10 +43,14 @@ test-lowest: $(LOWEST)/.ready-for ## run the tests with the oldest versions that
 torture: $(READY) ## kill -9 a run KILLS times by a clock seeded with SEED; it must end in the same bytes
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -m torture $(ARGS)
 
-benchmarks: $(READY) ## compare a run without changes, resuming and a store hit with what they are measured against
+benchmarks: $(READY) ## compare runs, reading, the cache and the loader with what they are measured against
 	$(BIN)/python benchmarks/store_hit.py
 	$(BIN)/python benchmarks/no_op.py
 	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/loader.py
 
 lint: $(READY) ## check style, types, the workflow's files and the pins; changes nothing
 	$(BIN)/ruff check .

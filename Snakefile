@@ -40,6 +40,7 @@ rule targets:
 
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/study.smk"
 

@@ -58,6 +58,53 @@ def in_turns(repeats: int, *measured: Callable[[], float]) -> list[list[float]]:
     return [list(column) for column in zip(*rounds, strict=True)]
 
 
+def warmed(repeats: int, *measured: Callable[[], float]) -> list[list[float]]:
+    """The same after a round that does not count."""
+    return [values[1:] for values in in_turns(repeats + 1, *measured)]
+
+
+def pinned() -> None:
+    """This process on one core, where the system can; libraries that start threads of their own on one thread."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """How many of ``count`` things that ``work`` does are done in a second."""
+    begun = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - begun)
+
+
+def cpu_rate(count: int, work: Callable[[], object]) -> float:
+    """How many of ``count`` things that ``work`` does are done in a second of this process's CPU time."""
+    begun = time.process_time()
+    work()
+    return count / (time.process_time() - begun)
+
+
+@dataclass
+class Floors:
+    """Ratios, each with the least it may be; ``failed`` when one is below."""
+
+    failed: bool = False
+
+    def judge(self, name: str, values: Sequence[float], floor: float) -> None:
+        """Print the median of ``values`` beside ``floor``."""
+        low = statistics.median(values) < floor
+        self.failed |= low
+        print(f"  {name:<58} {shown(values)}, floor {floor:g}{'   BELOW THE FLOOR' if low else ''}", flush=True)
+
+
+def allocator() -> str:
+    """The settings of the C library's allocator in force, which move what makes large temporary arrays."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
+    return " ".join(f"{name}={value}" for name, value in given.items()) or "as the system has it"
+
+
 def shown(values: Sequence[float], digits: int = 2) -> str:
     """The median, and between which values it lies."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

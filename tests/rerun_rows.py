@@ -26,6 +26,7 @@ methods:
     aggregate: {vertebra: [max], patient: [max], clip: [0.001], calibration: [none]}
 score: {bootstrap: 10}
 """
+TAUGHT_STUDY = "1.2.826.0.1.3680043.23278"  # from round 1 on; of the phantom above
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ MODELS = names(
 LABELLED = names("pseudo_label 0 0, build_training_set 0 1") | ROUND_1
 SETS = names("build_training_set 0 0, build_training_set 0 1")
 FITTED = SETS | TAUGHT
-PIXELS = names("ingest train 0, ingest test 0, index, label_slices, label_presence") | FITTED
+PIXELS = names("plan_cache, ingest train 0, ingest test 0, index, label_slices, label_presence, audit_studies") | FITTED
 MADE = names("make_phantom, inventory, assign_folds") | PIXELS
-DRAWN = MADE - {"assign_folds"}  # other pixels of the same studies
-READ = names("inventory, ingest train 0, ingest test 0, index, label_presence")
+DRAWN = MADE - {"assign_folds"}  # other pixels of the same studies, and nothing else for the audit to say
+READ = names("inventory, plan_cache, ingest train 0, ingest test 0, index, label_presence")
 SHARED_OUT = (  # other files, the same pixels; both test studies stay in the first shard, whose content stays
-    READ - {"ingest test 0"} | names("ingest train 1, ingest test 1, label_slices") | SETS | MODELS
+    READ - {"ingest test 0"} | names("ingest train 1, ingest test 1, label_slices, audit_studies") | SETS | MODELS
 )
+EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
 TEACHER = names("build_training_set 0 0, train 0 0, predict 0 0")
 TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
@@ -83,27 +85,39 @@ ROWS = [
     Row("phantom.studies", "13", MADE),
     Row("phantom.test_studies", "3", MADE, slow=True),
     Row("phantom.fractured_share", "0.7", MADE - {"ingest test 0"}, slow=True),
-    Row("phantom.boxed_share", "0.7", MADE - {"ingest test 0", "ingest train 0"}, slow=True),
+    Row("phantom.boxed_share", "0.7", MADE - {"plan_cache", "ingest test 0", "ingest train 0"}, slow=True),
     Row("phantom.segmented", "7", MADE - {"ingest test 0"}, slow=True),
-    Row("phantom.pixels", "36", DRAWN, slow=True),
+    Row("phantom.pixels", "36", MADE, slow=True),
     Row("phantom.slices", "[16, 17]", MADE, slow=True),
     Row("phantom.cleft_width", "[3.0, 4.0]", DRAWN),
     Row("phantom.cleft_contrast", "0.5", DRAWN, slow=True),
-    Row("phantom.displacement", "1.0", DRAWN, slow=True),
-    Row("phantom.distractors", "4.0", DRAWN, slow=True),
+    Row("phantom.displacement", "1.0", MADE, slow=True),
+    Row("phantom.distractors", "4.0", MADE, slow=True),
     Row("phantom.streaks", "3.0", DRAWN, slow=True),
     Row("phantom.noise", "30", DRAWN),
-    Row("phantom.jpeg_lossless_share", "0.9", DRAWN, slow=True),
+    Row("phantom.jpeg_lossless_share", "0.9", MADE, slow=True),
     Row("phantom.reversed_share", "0.9", MADE, slow=True),
-    Row("phantom.large_share", "0.9", DRAWN),
+    Row("phantom.large_share", "0.9", MADE),
     Row("views.slice.pixels", "24", PIXELS),
     Row("views.slice.centre", "0.5", PIXELS),
     Row("views.slice.window_center", "300", PIXELS),
     Row("views.slice.window_width", "1000", PIXELS),
+    Row("views.slice.codec", "jpeg-50", PIXELS),
+    Row("views.slice.max_gb", "1", names("plan_cache")),
+    Row(
+        "views.slice.max_gb",
+        "1.6e-4",  # smaller pixels fit, the view as configured does not
+        PIXELS,
+        given="views.slice.when_larger=step_down views.slice.step_down=[{pixels: 16}]",
+    ),
+    Row("views.slice.when_larger", "step_down", names("plan_cache")),
+    Row("views.slice.step_down", "[{codec: jpeg-90}]", names("plan_cache")),
     Row("labels.unfractured", "all", names("label_slices") | FITTED),
     Row("labels.weight_box", "2", names("label_slices") | FITTED),
     Row("labels.weight_unboxed", "0.5", names("label_slices") | FITTED),
     Row("labels.weight_negative", "0.5", names("label_slices") | FITTED, given="labels.unfractured=all"),
+    Row("audit.exclude_codes", "[padding]", EXCLUDED),
+    Row("audit.exclude_studies", f'{{"{TAUGHT_STUDY}":"blurred"}}', EXCLUDED),
     Row("folds.count", "3", names("assign_folds") | FITTED),
     Row("folds.select", "0.5", names("assign_folds") | FITTED),
     Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),

@@ -29,6 +29,7 @@ AT = {
     "shard": "0",
 }
 WILDCARDS = {
+    "plan_cache": ("view",),
     "ingest": ("view", "cohort", "shard"),
     "score": ("method",),
     **dict.fromkeys(

@@ -20,6 +20,7 @@ from cspine.stages.ingest import IngestConfig, ingest
 from cspine.stages.inventory import InventoryConfig, inventory
 from cspine.tables import read_table
 from dicom_makers import write_raw_folder
+from small_caches import encoding_file
 
 TRAIN = {"s1": "C2", "s2": "", "s3": "C7", "s4": ""}
 SHARDS = 2
@@ -44,8 +45,8 @@ class Built:
         )
         self.shards = [out / f"{c}-{n}.parquet" for c in lists for n in range(SHARDS)]
         for shard, (cohort, listed) in zip(self.shards, [(c, p) for c in lists for p in lists[c]], strict=True):
-            config = IngestConfig(cohort=cohort, pixels=8)
-            ingest(root, listed, shard, beside(shard, "studies"), beside(shard, "findings"), config=config)
+            places = shard, beside(shard, "studies"), beside(shard, "findings")
+            ingest(root, listed, encoding_file(out, 8), *places, config=IngestConfig(cohort=cohort))
 
     def index(self, **changes: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         outputs: dict[str, Any] = {

@@ -234,7 +234,7 @@ def test_folders_and_tables_that_do_not_agree_are_reported(root: Path, tmp_path:
         ("no-folder", "s4"),
         ("mask-of-unknown-study", "nobody"),
         ("boxes-of-unknown-study", "nobody"),
-        ("duplicate-study", "s1"),
+        ("duplicate-other-labels", "s1"),
         ("empty-folder", "empty"),
         ("overall-not-max", "empty"),
         ("row-not-in-test-csv", "test-2"),

@@ -41,7 +41,7 @@ def test_every_reason_code_in_the_code_is_explained_in_the_findings_page() -> No
         "labels.py",
         "submission.py",
         "boxes.py",
-        "dicom/series.py",
+        "dicom/notes.py",
         "stages/inventory.py",
         "stages/index.py",
         "stages/label_presence.py",

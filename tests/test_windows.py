@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cspine.windows import apply_window, resize_slice, square_margin
+from cspine.windows import Window, apply_window, resize_slice, square_margin
 
 
 def test_the_bone_window_maps_minus_600_to_1400_onto_0_to_255() -> None:
@@ -65,3 +65,9 @@ def test_what_is_not_square_is_padded_with_the_floor_and_keeps_its_aspect(rows: 
     assert square.shape == (side, side)
     assert (square[top : top + rows, left : left + columns] == 255).all()
     assert square.sum() == 255 * rows * columns
+
+
+def test_a_window_called_with_hounsfield_values_applies_itself() -> None:
+    every = np.arange(-2000, 3000, dtype=np.int16).reshape(50, 100)
+    assert np.array_equal(Window(40, 400)(every), apply_window(every, 40, 400))
+    assert {Window(40, 400): 1}[Window(40.0, 400.0)] == 1  # equal ones share a table of grey levels

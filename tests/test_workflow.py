@@ -169,6 +169,21 @@ def test_a_missing_store_folder_is_noticed_before_planning(project: Project) -> 
     assert project.executed(before) == {"assign_folds"} and project.read("results/submission.csv") == submission
 
 
+@pytest.mark.slow
+def test_the_audit_asked_for_afterwards_only_writes_the_page_and_a_page_changed_by_hand_is_made_again(
+    project: Project,
+) -> None:
+    project.run()
+    before = project.segments()
+    printed = project.run("audit")
+    assert project.executed(before) <= {"write_audit"}
+    assert "audit of the PHANTOM" in printed and "results/audit.html is ready" in printed
+    page = project.read("results/audit.html")
+    (project.folder / "results/audit.html").write_text("changed by hand")
+    project.run("audit")
+    assert project.read("results/audit.html") == page and (project.folder / "results/.audit.html.receipt.json").exists()
+
+
 def test_a_submission_changed_by_hand_is_made_again(project: Project) -> None:
     path = project.folder / "results/submission.csv"
     whole = path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cspine.cli import main
+if __name__ == "__main__":  # spawned worker processes import this module too, and need nothing of the command line
+    from cspine.cli import main
 
-if __name__ == "__main__":  # spawned worker processes import this module too
     sys.exit(main())

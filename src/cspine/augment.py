@@ -47,7 +47,8 @@ class ClaheBySlice(albumentations.CLAHE):
     def apply(self, img: NDArray[np.uint8], clip_limit: float, **params: Any) -> NDArray[np.uint8]:
         """The equalised ``img`` (pixels, pixels, channels)."""
         equaliser = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=self.tile_grid_size)
-        return np.dstack([equaliser.apply(np.ascontiguousarray(img[:, :, c])) for c in range(img.shape[2])])
+        channels = [equaliser.apply(channel) for channel in cv2.split(np.ascontiguousarray(img))]
+        return np.asarray(cv2.merge(channels), np.uint8).reshape(img.shape)
 
 
 class Augmentation:

@@ -38,12 +38,30 @@ def _inventory(config: Config) -> Block:
     return {"shards": data["shards"], "subset": data["subset"], "seed": seed_of("subset", config["seed"])}
 
 
+def _plan_cache(config: Config, view: str) -> Block:
+    return {"view": view, "seed": seed_of("size plan", config["seed"]), **config["views"][view]}
+
+
 def _ingest(config: Config, view: str, cohort: str, shard: str) -> Block:
-    return {"view": view, "cohort": cohort, **config["views"][view]}
+    # pixels and codec are what the size plan decides, and so an input
+    form = {key: config["views"][view][key] for key in ("centre", "window_center", "window_width")}
+    return {"view": view, "cohort": cohort, **form}
 
 
 def _label_slices(config: Config) -> Block:
     return {"seed": seed_of("labels", config["seed"]), **config["labels"]}
+
+
+def _audit_studies(config: Config) -> Block:
+    audit = config["audit"]
+    return {
+        "exclude_codes": sorted(set(audit["exclude_codes"])),
+        "exclude_studies": {str(uid): reason for uid, reason in audit["exclude_studies"].items()},
+    }
+
+
+def _write_audit(config: Config) -> Block:
+    return {"phantom": is_phantom(config)}
 
 
 def _assign_folds(config: Config) -> Block:
@@ -116,8 +134,11 @@ def _score(config: Config, method: str) -> Block:
 BLOCKS: dict[str, Callable[..., Block]] = {
     "make_phantom": _make_phantom,
     "inventory": _inventory,
+    "plan_cache": _plan_cache,
     "ingest": _ingest,
     "label_slices": _label_slices,
+    "audit_studies": _audit_studies,
+    "write_audit": _write_audit,
     "assign_folds": _assign_folds,
     "build_training_set": _build_training_set,
     "train": _train,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from cspine.hashing import seed_of
 
@@ -70,6 +69,8 @@ def paired_difference(
 
 def auc(truth: ArrayLike, score: ArrayLike) -> float:
     """Area under the ROC curve by ranks, ties counting half; NaN when only one class occurs."""
+    from scipy.stats import rankdata  # half a second of imports, which most that resample do not need
+
     positive = np.asarray(truth) == 1
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cspine.layers import Config, in_part, in_round, is_phantom, last_part, merged, steps_of
+from cspine.reason_codes import unknown
 from cspine.schema import Mistake
 
 
@@ -27,6 +28,9 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield ["submission", "method"], "its targets are vertebrae, not fractures; expected a method of other targets"
     if config["phantom"]["slices"][0] > config["phantom"]["slices"][1]:
         yield ["phantom", "slices"], f"found {config['phantom']['slices']}, expected [fewest, most]"
+    for phrase in unknown(config["audit"]["exclude_codes"]):
+        yield ["audit", "exclude_codes"], phrase
+    yield from _of_views(config)
     yield from _of_evidence(config)
     for name, block in config["methods"].items():
         yield from _of_targets(config, name, block)
@@ -49,6 +53,17 @@ def contradictions(config: Config) -> Iterator[Mistake]:
             if training:
                 yield from training
                 break
+
+
+def _of_views(config: Config) -> Iterator[Mistake]:
+    """A step down that goes up, or none where one is asked for."""
+    for name, view in config["views"].items():
+        path = ["views", name, "step_down"]
+        if view["when_larger"] == "step_down" and not view["step_down"]:
+            yield path, "when_larger is step_down and there is no step; expected e.g. [{codec: jpeg-95}]"
+        for place, step in enumerate(view["step_down"]):
+            if step.get("pixels", 0) > view["pixels"]:
+                yield [*path, place, "pixels"], f"found {step['pixels']}, expected at most pixels, {view['pixels']}"
 
 
 def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ COLUMNS = [f.name for f in fields(Finding)]
 
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
     """A table with the columns of ``Finding``, sorted, also when there is nothing to report."""
+    import pandas as pd  # half a second that the processes which read CT do without
+
     rows = [asdict(f) for f in findings]
     table = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
     return table.sort_values(COLUMNS, kind="stable", ignore_index=True)

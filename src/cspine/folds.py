@@ -2,10 +2,12 @@
 
 Studies are dealt like cards: sorted by stratum and vertebrae, then handed out in turn, so that every fold
 gets its share of each kind, to within one study. Slices never enter: one study in two roles would leak.
+What the audit excludes is dropped after the deal, and has no role.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,17 +46,23 @@ def readable_training_studies(studies: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def deal_folds(studies: pd.DataFrame, config: FoldConfig) -> pd.DataFrame:
+def deal_folds(studies: pd.DataFrame, config: FoldConfig, excluded: Set[str] = frozenset()) -> pd.DataFrame:
     """The role of every readable labelled training study in every fold: fold, StudyInstanceUID, role.
+
+    Excluded studies are dealt like the others and then dropped, so that excluding one moves no other.
 
     Args:
         studies: index/studies.parquet.
         config: see FoldConfig.
+        excluded: studies that get no role.
 
     Raises:
-        CspineError: fewer studies than a train, a select and a held-out study for each fold.
+        CspineError: fewer studies than a train, a select and a held-out study for each fold; or none of some role
+            that is not excluded.
     """
     cards = _cards(studies)
+    if cards.empty:
+        raise CspineError("no training study is readable and labelled; `snakemake audit` shows what is wrong")
     largest = -(-len(cards) // config.count)
     if len(cards) < config.count or len(cards) - largest < 2:
         raise CspineError(
@@ -70,7 +78,25 @@ def deal_folds(studies: pd.DataFrame, config: FoldConfig) -> pd.DataFrame:
         folds.append(pd.DataFrame({"fold": np.int8(fold), UID: cards[UID].to_numpy(), "role": role}))
     table = pd.concat(folds).sort_values(["fold", UID], ignore_index=True)
     check_folds(table, set(cards[UID]))
-    return table
+    return without_excluded(table, excluded)
+
+
+def without_excluded(folds: pd.DataFrame, excluded: Set[str]) -> pd.DataFrame:
+    """``folds`` without these studies; everybody else's roles as before.
+
+    Raises:
+        CspineError: a fold has no study left of some role.
+    """
+    kept = folds[~folds[UID].isin(excluded)].reset_index(drop=True)
+    for fold in sorted(folds["fold"].unique()):
+        empty = [role for role in ROLES if not ((kept["fold"] == fold) & (kept["role"] == role)).any()]
+        if empty:
+            raise CspineError(
+                f"audit: {len(excluded)} excluded studies leave fold {fold} without any {' or '.join(empty)} study; "
+                "exclude fewer (audit.exclude_codes, audit.exclude_studies) or use fewer folds (folds.count)"
+            )
+    check_folds(kept, set(folds[UID]) - excluded)
+    return kept
 
 
 def check_folds(folds: pd.DataFrame, studies: set[str]) -> None:

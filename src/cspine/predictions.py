@@ -166,7 +166,7 @@ def study_probabilities_of(
     """Every predicted study's 8 probabilities with its cohort, and how they came about.
 
     Of the labels only those of the select studies are looked at. Training studies carry their role in this
-    fold as cohort ("unlabelled" where train.csv does not have them), test studies "test".
+    fold as cohort ("unlabelled" where train.csv does not have them or the audit excludes them), test studies "test".
 
     Raises:
         CspineError: a select study without predictions.

@@ -9,7 +9,7 @@ import pandas as pd
 GEOMETRY: dict[str, str] = {
     "StudyInstanceUID": "str",
     "z_index": "int32",  # 0 = most cranial
-    "slice_number": "int32",  # the number in the file's name; -1 if none
+    "slice_number": "int32",  # the number in the file's name (``dicom.order.slice_numbers``); -1 if none
     "position": "float32",  # mm along the slice normal, falling from cranial to caudal
     "rows": "int16",  # size of the image as stored in the file (after turning it upright)
     "columns": "int16",

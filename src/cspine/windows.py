@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window by its center and width in Hounsfield units; called with Hounsfield values, it is ``apply_window``."""
+
+    center: float
+    width: float
+
+    def __call__(self, hounsfield: NDArray[Any]) -> NDArray[np.uint8]:
+        """Grey levels 0..255, same shape."""
+        return apply_window(hounsfield, self.center, self.width)
 
 
 def apply_window(hounsfield: NDArray[Any], center: float, width: float) -> NDArray[np.uint8]:

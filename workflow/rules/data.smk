@@ -58,10 +58,39 @@ rule inventory:
         "--config {params.config:q} --log {log}"
 
 
+rule plan_cache:
+    """How large a view of all slices will be, from a sample of them: its encoding, or a reason to stop before writing."""
+    input:
+        train_shards=rules.inventory.output.train_shards,
+        test_shards=rules.inventory.output.test_shards,
+    output:
+        form="results/cache/{view}/form.json",
+        plan="results/cache/{view}/size_plan.json",
+    log:
+        "logs/plan_cache/{view}.txt",
+    benchmark:
+        "logs/benchmarks/plan_cache/{view}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 4
+    resources:
+        mem_mb=3000,
+    params:
+        root=config["data"]["root"],
+        config=block_of("plan_cache"),
+        code=code_of("plan_cache"),
+        at=at,
+    shell:
+        "python -m cspine plan_cache --root {params.root:q} --train-shards {input.train_shards} "
+        "--test-shards {input.test_shards} --form {output.form} --plan {output.plan} "
+        "--config {params.config:q} --at {params.at:q} --log {log} --workers {threads}"
+
+
 rule ingest:
     """DICOM files -> Hounsfield units -> one view of the pixels, a shard of the studies at a time."""
     input:
         inventory="results/inventory/{cohort}/shard-{shard}.csv",
+        form="results/cache/{view}/form.json",
     output:
         shard="results/cache/{view}/{cohort}/shard-{shard}.parquet",
         studies="results/cache/{view}/{cohort}/shard-{shard}.studies.parquet",
@@ -81,8 +110,8 @@ rule ingest:
         code=code_of("ingest"),
         at=at,
     shell:
-        "python -m cspine ingest --root {params.root:q} --inventory {input.inventory} --shard {output.shard} "
-        "--studies {output.studies} --findings {output.findings} "
+        "python -m cspine ingest --root {params.root:q} --inventory {input.inventory} --form {input.form} "
+        "--shard {output.shard} --studies {output.studies} --findings {output.findings} "
         "--config {params.config:q} --at {params.at:q} --log {log} --workers {threads}"
 
 
@@ -155,8 +184,10 @@ rule label_presence:
     input:
         segmentations=rules.inventory.output.segmentations,
         slices=rules.index.output.slices,
+        train_shards=rules.inventory.output.train_shards,
     output:
         presence="results/labels/presence.parquet",
+        masks="results/labels/masks.parquet",
         findings="results/labels/presence_findings.parquet",
     log:
         "logs/label_presence.txt",
@@ -164,7 +195,7 @@ rule label_presence:
         "logs/benchmarks/label_presence.tsv"
     conda:
         "../../envs/tables.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=4000,
     params:
@@ -172,13 +203,15 @@ rule label_presence:
         code=code_of("label_presence"),
     shell:
         "python -m cspine label_presence --root {params.root:q} --segmentations {input.segmentations} "
-        "--slices {input.slices} --presence {output.presence} --findings {output.findings} --log {log}"
+        "--slices {input.slices} --train-shards {input.train_shards} --presence {output.presence} "
+        "--masks {output.masks} --findings {output.findings} --log {log} --workers {threads}"
 
 
 rule assign_folds:
     """Every study's role in every fold: train, select or heldout."""
     input:
         studies=rules.index.output.studies,
+        audit="results/audit.parquet",
     output:
         folds="results/folds.parquet",
     log:
@@ -194,5 +227,5 @@ rule assign_folds:
         config=block_of("assign_folds"),
         code=code_of("assign_folds"),
     shell:
-        "python -m cspine assign_folds --studies {input.studies} --folds {output.folds} "
+        "python -m cspine assign_folds --studies {input.studies} --audit {input.audit} --folds {output.folds} "
         "--config {params.config:q} --log {log}"

@@ -3,6 +3,7 @@
 
 localrules:
     submission,
+    audit,
     cache,
 
 
@@ -17,6 +18,19 @@ rule submission:
         "../../envs/tables.yaml"
     shell:
         "(echo; cat {input.score}; echo; echo '{input.submission} is ready.') | tee {log}"
+
+
+rule audit:
+    """What is wrong with the data, and what the run will do about it: results/audit.html, before any training."""
+    input:
+        page="results/audit.html",
+        summary="results/audit.txt",
+    log:
+        "logs/audit.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.summary}; echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"
 
 
 rule cache:

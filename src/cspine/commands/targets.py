@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TARGETS = {
     "submission": "the whole chain: results/submission.csv and its score",
+    "audit": "what is wrong with the data, and what a run will do about it: results/audit.html",
     "cache": "read the CT once: pixel cache and index, before any training",
     "evidence": "does the method work? On its own phantom, in experiments/evidence/ (half an hour on 2 cores)",
     "results/<method>/score.txt": "one method's score; the methods are the blocks of config.yaml",

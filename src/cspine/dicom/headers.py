@@ -5,15 +5,23 @@ Takes a parsed dataset and imports no parser. Whatever the bytes hold, looking u
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
+from functools import lru_cache
 from typing import Any, Literal
-
-import numpy as np
 
 IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNCOMPRESSED = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN)
+UID_CHARACTERS = set("0123456789.")
+ITEM = b"\xfe\xff\x00\xe0"  # its tag, little endian: how encapsulated pixel data begin
 LARGEST_SIDE = 4096  # a header that says more is damaged, and would ask for gigabytes
+MOST_FRAMES = 10_000
+# Words that a finding may quote; another text might be anything, a name too.
+MODALITIES = {"CR", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "RF", "RTDOSE", "SC", "SEG", "SR", "US", "XA"}
+COLOURS = {"ARGB", "CMYK", "HSV", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 LOCALIZERS = {"LOCALIZER", "SURVIEW", "REF_SURVIEW", "SCOUT", "TOPOGRAM"}  # words of ImageType
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and those below it: pictures of anything (PS3.4 B.5)
 
 
 #: the only elements that are ever read, by tag: no name, date or number of a patient among them
@@ -40,11 +48,20 @@ ELEMENTS = {
     "PixelRepresentation": 0x0028_0103,
     "PixelPaddingValue": 0x0028_0120,
     "PixelPaddingRangeLimit": 0x0028_0121,
+    "BurnedInAnnotation": 0x0028_0301,
     "RescaleIntercept": 0x0028_1052,
     "RescaleSlope": 0x0028_1053,
+    "RescaleType": 0x0028_1054,
+    "LossyImageCompression": 0x0028_2110,
     "SharedFunctionalGroupsSequence": 0x5200_9229,
+    "PerFrameFunctionalGroupsSequence": 0x5200_9230,
     "PixelData": 0x7FE0_0010,
 }
+
+
+def quoted(text: str, words: Container[str]) -> str:
+    """``text`` if it is one of ``words``, else "unknown": what is in a header may not be for everybody's eyes."""
+    return text if text in words else "unknown"
 
 
 class LeftOutError(Exception):
@@ -66,12 +83,16 @@ class Header:
     """
 
     def __init__(self, raw: dict[int, Any], order: Literal["little", "big"], syntax: str, dataset: Any = None) -> None:
-        self.raw, self.order, self.syntax, self.dataset = raw, order, syntax, dataset
+        self.raw, self.order, self.dataset = raw, order, dataset
+        self.syntax = syntax if set(syntax) <= UID_CHARACTERS else "0"
         self.rows, self.columns = self.unsigned("Rows"), self.unsigned("Columns")
         self.allocated = self.unsigned("BitsAllocated", 16)
         self.bits = self.unsigned("BitsStored", self.allocated)
         self.high_bit = self.unsigned("HighBit", self.bits - 1)
+        if not self.bits <= self.high_bit + 1 <= 16:
+            self.high_bit = self.bits - 1
         self.signed = self.unsigned("PixelRepresentation") == 1
+        self.decimal_commas: set[str] = set()  # keywords of the numbers that were found written with commas
 
     @classmethod
     def of_dataset(cls, dataset: Any) -> Header:
@@ -82,29 +103,45 @@ class Header:
         return cls(raw, "little" if little in (True, None) else "big", syntax, dataset)
 
     @property
-    def pixel_data(self) -> bytes:
+    def frames(self) -> int:
+        """NumberOfFrames, at least 1."""
+        return max(1, int(self.number("NumberOfFrames") or 1))
+
+    @property
+    def pixel_data(self) -> bytes | memoryview:
         """The value of PixelData as it is in the file (inflated, if it was deflated)."""
         value = self.raw.get(ELEMENTS["PixelData"], b"")
-        return value if isinstance(value, bytes) else b""
+        return value if isinstance(value, bytes | memoryview) else b""
 
     def check(self) -> None:
-        """Raise LeftOutError unless this is a single grey CT image of a size and depth that can be."""
+        """Raise LeftOutError unless this is grey CT of a size and depth that can be, no picture of something else."""
         if self.text("Modality") not in ("CT", ""):
-            raise LeftOutError("not-ct", f"Modality {self.text('Modality')[:16]}")
+            raise LeftOutError("not-ct", f"Modality {quoted(self.text('Modality'), MODALITIES)}")
         photometric = self.text("PhotometricInterpretation", "MONOCHROME2")
         if self.unsigned("SamplesPerPixel", 1) != 1 or not photometric.startswith("MONOCHROME"):
-            raise LeftOutError("not-greyscale", photometric[:16])
-        if (self.number("NumberOfFrames") or 1) > 1 or self.has("SharedFunctionalGroupsSequence"):
-            raise LeftOutError("multi-frame", f"{self.number('NumberOfFrames') or 1:g} frames")
+            raise LeftOutError("not-greyscale", f"PhotometricInterpretation {quoted(photometric, COLOURS)}")
+        self._check_is_a_slice()
+        if not (0 < self.rows <= LARGEST_SIDE and 0 < self.columns <= LARGEST_SIDE) or self.frames > MOST_FRAMES:
+            raise LeftOutError("implausible-size", f"{self.rows} x {self.columns} pixels, {self.frames} frames")
+        if self.allocated not in (8, 16, 32) or not 0 < self.bits <= min(16, self.allocated):
+            raise LeftOutError("unsupported-bits", f"{self.bits} of {self.allocated} bits")
+
+    def _check_is_a_slice(self) -> None:
+        if self.text("SOPClassUID").startswith(SECONDARY_CAPTURE):
+            if self.frames > 1:
+                raise LeftOutError("multi-frame", f"secondary capture of {self.frames} frames")
+            # slices made from a volume by other software come as secondary captures too, but say where they lie
+            if not self.numbers("ImagePositionPatient", 3):
+                raise LeftOutError("secondary-capture", "secondary capture without a position")
+        self.check_is_no_localizer()
+        if self.text("BurnedInAnnotation").upper() == "YES":
+            raise LeftOutError("burned-in-text", "BurnedInAnnotation YES")
+
+    def check_is_no_localizer(self) -> None:
+        """Raise LeftOutError if ImageType (of a frame: FrameType) names an overview image."""
         words = set(self.text("ImageType").upper().replace(" ", "").split("\\"))
         if words & LOCALIZERS:
             raise LeftOutError("localizer", f"ImageType {', '.join(sorted(words & LOCALIZERS))}")
-        if not (0 < self.rows <= LARGEST_SIDE and 0 < self.columns <= LARGEST_SIDE):
-            raise LeftOutError("implausible-size", f"{self.rows} x {self.columns} pixels")
-        if self.allocated not in (8, 16, 32) or not 0 < self.bits <= min(16, self.allocated):
-            raise LeftOutError("unsupported-bits", f"{self.bits} of {self.allocated} bits")
-        if not self.bits <= self.high_bit + 1 <= 16:
-            self.high_bit = self.bits - 1
 
     def has(self, keyword: str) -> bool:
         """Whether the header has this element, be it empty."""
@@ -126,16 +163,25 @@ class Header:
 
     def number(self, keyword: str) -> float | None:
         """A decimal number; None if it is missing, empty, unreadable or not finite."""
-        values, _ = self.numbers(keyword, 1)
+        values = self.numbers(keyword, 1)
         return values[0] if values else None
 
-    def numbers(self, keyword: str, count: int) -> tuple[list[float], bool]:
-        """``count`` decimal numbers ([] if they cannot be had), and whether they were written with decimal commas."""
+    def numbers(self, keyword: str, count: int) -> list[float]:
+        """``count`` decimal numbers, be they written with decimal commas; [] if they cannot be had."""
         text = self.text(keyword)
-        try:
-            values = [float(part.replace(",", ".")) for part in text.split("\\")]
-        except ValueError:
-            return [], False
-        if len(values) < count or not np.isfinite(values).all():
-            return [], False
-        return values[:count], "," in text
+        values = _decimals(text)
+        if len(values) < count:
+            return []
+        if "," in text:
+            self.decimal_commas.add(keyword)
+        return list(values[:count])
+
+
+@lru_cache(maxsize=4096)  # the slices of a study say most numbers alike
+def _decimals(text: str) -> tuple[float, ...]:
+    """Decimal numbers between backslashes; none unless all are finite numbers."""
+    try:
+        values = tuple(float(part.replace(",", ".")) for part in text.split("\\"))
+    except ValueError:
+        return ()
+    return values if all(map(math.isfinite, values)) else ()

@@ -50,36 +50,40 @@ def as_value(pattern: int, signed: bool) -> int:
     return pattern - 65536 if signed and pattern > 32767 else pattern
 
 
-def stored_values(patterns: NDArray[np.uint16], bits: int, high_bit: int, signed: bool) -> tuple[NDArray[Any], int]:
+def stored_values(patterns: NDArray[np.uint16], bits: int, high_bit: int, signed: bool) -> NDArray[Any]:
     """The stored numbers (int16 or uint16) in 16-bit patterns of which ``bits`` up to ``high_bit`` count.
 
-    Also the number of pixels that held anything else in the bits above; it is masked away.
+    What is set in the bits above is masked away (``junk_mask`` tells where), but for an extended sign.
     """
-    shift = high_bit + 1 - bits
-    if shift > 0:
-        patterns = patterns >> np.uint16(shift)
+    patterns = _shifted(patterns, bits, high_bit)
     if bits == 16:
-        return (patterns.view(np.int16) if signed else patterns), 0
-    low = np.uint16((1 << bits) - 1)
+        return patterns.view(np.int16) if signed else patterns
     if not signed:
-        junk = int(np.count_nonzero(patterns > low))
-        return (patterns & low if junk else patterns), junk
+        return patterns & np.uint16((1 << bits) - 1)
     values = patterns.view(np.int16)
     reach = 1 << (bits - 1)
     if values.min() >= -reach and values.max() < reach:
-        return values, 0  # sign already extended, the usual way
-    above = patterns >> np.uint16(bits)
-    ones = np.uint16(0xFFFF >> bits)
+        return values  # sign already extended, the usual way
     extended = (patterns << np.uint16(16 - bits)).view(np.int16) >> np.int16(16 - bits)
-    junk = int(np.count_nonzero((above != 0) & (above != ones)))
     # all ones above: a negative number extended to 16 bits, kept even if it needs more than ``bits``
-    return np.where(above == ones, values, extended), junk
+    return np.where(patterns >> np.uint16(bits) == 0xFFFF >> bits, values, extended)
 
 
-def is_padding(value: int, slope: float, intercept: float) -> bool:
-    """Whether a declared padding value lies where no tissue does, so that it may be replaced by air."""
-    hounsfield = value * slope + intercept
-    return hounsfield != AIR and not PADDING_BELOW < hounsfield < PADDING_ABOVE
+def junk_mask(patterns: NDArray[np.uint16], bits: int, high_bit: int, signed: bool) -> NDArray[np.bool_]:
+    """Which patterns have anything but an extended sign in the bits above those that count."""
+    above = np.right_shift(_shifted(patterns, bits, high_bit).astype(np.uint32), bits)
+    return (above != 0) & (above != 0xFFFF >> bits) if signed else above != 0
+
+
+def _shifted(patterns: NDArray[np.uint16], bits: int, high_bit: int) -> NDArray[np.uint16]:
+    return patterns >> np.uint16(high_bit + 1 - bits) if high_bit + 1 > bits else patterns
+
+
+def is_padding(ends: Sequence[int], slope: float, intercept: float) -> bool:
+    """Whether declared padding (a value, or the two ends of a range) lies where no tissue does, so it may be air."""
+    hounsfield = [end * slope + intercept for end in ends]
+    below, above = all(h <= PADDING_BELOW for h in hounsfield), all(h >= PADDING_ABOVE for h in hounsfield)
+    return hounsfield[0] != AIR and (below or above)
 
 
 def to_hounsfield(

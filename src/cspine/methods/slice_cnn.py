@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import timm
@@ -156,40 +157,44 @@ class SliceExamples(Examples):
     def __init__(
         self, table: pd.DataFrame, shards: Sequence[Path], neighbours: int, augment: AugmentConfig | None, seed: int
     ) -> None:
-        self.uids = table[UID].tolist()
-        self.z_indices = table["z_index"].tolist()
+        # numbers, not a text for each slice: every worker process is given a copy
+        self.study_of, uids = pd.factorize(table[UID])
+        self.uids, self.z_indices = uids.tolist(), table["z_index"].to_numpy(np.int32)
         fractured = table[list(VERTEBRAE)].to_numpy(np.float32)
         shown = table.reindex(columns=list(PRESENCE)).to_numpy(np.float32)  # NaN, which is unknown, without columns
         self.targets = np.column_stack([fractured, shown, fractured.max(axis=1)])
-        self.weights = table["weight"].to_numpy(np.float32, copy=True)
+        self.weights = torch.from_numpy(table["weight"].to_numpy(np.float32, copy=True))
         self.cache = SliceCache(shards)
         self.neighbours, self.augment, self.seed = neighbours, augment, seed
         self._augmentation: Augmentation | None = None
 
     def __len__(self) -> int:
-        return len(self.uids)
+        return len(self.study_of)
 
     def __getitem__(self, item: Item) -> Example:
         number, i = item
-        image = self._image(self.uids[i], self.z_indices[i])
+        channels = self._channels(self.uids[self.study_of[i]], int(self.z_indices[i]))
         if self.augment is not None:
-            if self._augmentation is None:  # made in the process that uses it
-                self._augmentation = Augmentation(self.augment, image.shape[0], stacked=self.neighbours > 0)
-            image = self._augmentation(image, seed_of("augment", self.seed, number, i))
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return pixels, torch.from_numpy(self.targets[i]), torch.tensor(self.weights[i])
+            channels = self._augmented(channels, self.augment, seed_of("augment", self.seed, number, i))
+        return torch.from_numpy(channels), torch.from_numpy(self.targets[i]), self.weights[i]
 
     def positive(self) -> NDArray[np.bool_]:
         """Slices with a vertebra that is more likely fractured than not."""
         return self.targets[:, : len(VERTEBRAE)].max(axis=1) >= 0.5
 
-    def _image(self, uid: str, z: int) -> NDArray[np.uint8]:
-        """The slice as (pixels, pixels, channels)."""
+    def _channels(self, uid: str, z: int) -> NDArray[np.uint8]:
+        """What the network reads of a slice, (channels, pixels, pixels)."""
         if self.neighbours == 0:
-            return np.repeat(self.cache[uid, z][:, :, None], CHANNELS, axis=2)
+            return np.stack([self.cache[uid, z]] * CHANNELS)
         wanted = np.arange(z - self.neighbours, z + self.neighbours + 1)
-        stack = self.cache.read(uid, wanted.clip(0, self.cache.slices_of(uid) - 1))
-        return np.ascontiguousarray(stack.transpose(1, 2, 0))
+        return self.cache.read(uid, wanted.clip(0, self.cache.slices_of(uid) - 1))
+
+    def _augmented(self, channels: NDArray[np.uint8], how: AugmentConfig, seed: int) -> NDArray[np.uint8]:
+        if self._augmentation is None:  # made in the process that uses it
+            self._augmentation = Augmentation(how, channels.shape[1], stacked=self.neighbours > 0)
+        # channels last and first again by OpenCV: numpy takes a transpose pixel by pixel, five times as long
+        image = self._augmentation(cv2.merge(list(channels)), seed)
+        return np.stack(cv2.split(np.ascontiguousarray(image)))
 
 
 def examples(

@@ -32,6 +32,7 @@ CONSEQUENCES = {
     "test-not-asked-for": "read and predicted; not in the submission",
     "empty-folder": "study has no slices",
     "duplicate-study": "first row kept",
+    "duplicate-other-labels": "first row kept",
     "overall-not-max": "labels kept as written",
     "boxes-of-unknown-study": "boxes left out",
     "mask-of-unknown-study": "mask left out",
@@ -149,8 +150,8 @@ def _labels(root: Path, found: list[Finding]) -> dict[str, Row]:
                     f"{root / 'train.csv'}, line {line}: column {column} is '{row[column]}', expected 0 or 1"
                 )
         if uid in labels:
-            same = "the same labels" if row == labels[uid] else "other labels"
-            found.append(_finding("duplicate-study", uid, "train.csv", f"line {line}: again, with {same}"))
+            code = "duplicate-study" if row == labels[uid] else "duplicate-other-labels"
+            found.append(_finding(code, uid, "train.csv", f"line {line}: again"))
             continue
         labels[uid] = row
         if row["patient_overall"] != max(row[v] for v in VERTEBRAE):

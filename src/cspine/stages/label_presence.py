@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from cspine.errors import CspineError
 from cspine.findings import Finding, findings_table
-from cspine.masks import Mask, place_on_slices, read_mask, without_strays
+from cspine.masks.reading import MaskJob, lay_mask, lost_mask
+from cspine.masks.stack import Stack
 from cspine.progress import report, say
-from cspine.raw_folder import MASKS, read_rows
+from cspine.raw_folder import COHORTS, MASKS, read_rows
+from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID, VERTEBRAE
+from cspine.study_pool import Task, studies_read
 from cspine.tables import read_table, write_table
 
 COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE]
+#: column of masks.parquet -> its type
+MASK_COLUMNS = {
+    UID: "str",
+    "file": "str",  # below the raw folder
+    "orientation": "str",  # turned by: header | rule | bone; "" = presence unknown
+    "planes": "int32",
+    "slices": "int32",  # readable ones of the study
+    "matched": "int32",  # of these, those that a plane shows
+    "bone_share": "float32",  # of the labelled voxels looked at, those on bone; NaN = not compared
+    "strays": "int32",  # voxels taken away
+    "levels": "str",  # "C1 C2 ... T1"
+}
 #: reason code -> what is done about it
 CONSEQUENCES = {
     "mask-unreadable": "presence unknown in this study",
+    "mask-reader-crash": "presence unknown in this study",
     "mask-without-slices": "presence unknown in this study",
-    "mask-other-slice-count": "planes matched by position; presence unknown in slices without a plane",
-    "mask-stray-labels": "small separate regions are not counted as vertebrae",
+    "mask-empty": "presence unknown in this study",
+    "mask-without-place": "presence unknown in this study",
+    "mask-off-bone": "presence unknown in this study",
+    "mask-unproved": "its header is believed, without one the rule of the data set",
+    "mask-header-wrong": "turned by the rule of the data set (or as the header turns), planes and slices one by one",
+    "mask-turned": "turned in that way",
+    "mask-other-slice-count": "planes matched by position, presence unknown in slices without a plane",
+    "mask-other-size": "laid over the same field of view, nearest pixel",
+    "mask-stray-labels": "not counted as that vertebra",
 }
 
 
@@ -28,60 +54,66 @@ def label_presence(
     root: RawFolder,
     segmentations: InPath,
     slices: InPath,
+    train_shards: list[InPath],
     presence: OutPath,
+    masks: OutPath,
     findings: OutPath,
 ) -> None:
     """Lay every mask over its study's slices.
 
     Args:
-        root: the raw folder; masks lie in its ``segmentations``.
+        root: the raw folder; masks lie in its ``segmentations``. Some slices of each segmented study are read again,
+            to see whether its mask lies on bone.
         segmentations: the inventory's list: StudyInstanceUID, file, size, digest.
         slices: index/slices.parquet.
+        train_shards: the inventory's lists of the training studies' files.
         presence: StudyInstanceUID, slice_number, z_index and C1..C7 (1 = at least one voxel), by study and z_index;
-            a slice that no plane of a mask covers has no row.
+            a slice that no plane of a mask shows has no row.
+        masks: a row per segmented study, see MASK_COLUMNS.
         findings: what was wrong with masks.
     """
-    index = read_table(slices, ["cohort", UID, "slice_number", "z_index", "position"])
+    index = read_table(slices, ["cohort", *COLUMNS[:3], "position", "rows", "columns", "row_spacing", "column_spacing"])
     index = index[index["cohort"] == "train"].sort_values([UID, "z_index"], ignore_index=True)
-    rows = dict(iter(index.groupby(UID, sort=True)))
-    masks = sorted((row[UID], row["file"]) for _, row in read_rows(segmentations, (UID, "file")))
+    listed = sorted((row[UID], row["file"]) for _, row in read_rows(segmentations, (UID, "file")))
+    files = _files_of({uid for uid, _ in listed}, train_shards)
+    of_study = dict(iter(index.groupby(UID, sort=True)))
+    slices_of = [of_study.get(uid, index.iloc[:0]) for uid, _ in listed]
+    jobs = [_job(root, uid, name, files[uid], own) for (uid, name), own in zip(listed, slices_of, strict=True)]
     tables: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
     found: list[Finding] = []
-    for count, (uid, file) in enumerate(masks, start=1):
-        name = f"{MASKS}/{file}"
-        if uid not in rows:
-            found.append(_finding(uid, "mask-without-slices", name, "no slice of the study could be read"))
-        else:
-            table, about = presence_of(root / name, name, rows[uid])
-            tables.append(table)
-            found += about
-        report("label_presence", count, len(masks), unit="masks")
+    with studies_read(jobs, Task(lay_mask, None, lost_mask), min(workers(), len(jobs))) as masks_laid:
+        for count, mask in enumerate(masks_laid, start=1):
+            (uid, name), own = listed[count - 1], slices_of[count - 1]
+            shown = own.assign(**dict(zip(VERTEBRAE, mask.present.T, strict=True)))
+            tables.append(shown.loc[shown["C1"] >= 0, COLUMNS])
+            file = f"{MASKS}/{name}"
+            rows.append({UID: uid, "file": file, "slices": len(own), **mask.figures})
+            found += [Finding(uid, code, file, detail, CONSEQUENCES[code]) for code, detail in mask.remarks]
+            report("label_presence", count, len(listed), unit="masks")
     labelled = pd.concat([index.iloc[:0].reindex(columns=COLUMNS), *tables], ignore_index=True)
     kinds = {"slice_number": np.int32, "z_index": np.int32} | dict.fromkeys(VERTEBRAE, np.int8)
     write_table(labelled.astype(kinds), presence)
+    write_table(pd.DataFrame(rows, columns=list(MASK_COLUMNS)).astype(MASK_COLUMNS), masks)
     write_table(findings_table(found), findings)
     say(f"label_presence: {len(labelled)} slices of {labelled[UID].nunique()} segmented studies, {len(found)} findings")
 
 
-def presence_of(path: InPath, name: str, slices: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """The labelled slices of one study (rows of the index, by z_index), and what was wrong with its mask."""
-    uid = str(slices[UID].iloc[0])
-    try:
-        mask = read_mask(path)
-    except CspineError as error:
-        return slices.iloc[:0].reindex(columns=COLUMNS), [_finding(uid, "mask-unreadable", name, str(error))]
-    found = []
-    clean, removed = without_strays(mask.labels)
-    if removed:
-        found.append(_finding(uid, "mask-stray-labels", name, f"{removed} voxels in small separate regions"))
-    plane = place_on_slices(mask, slices["position"].to_numpy(np.float64))
-    if len(mask.labels) != len(slices):
-        detail = f"{len(mask.labels)} planes, {len(slices)} slices; {int((plane >= 0).sum())} slices matched"
-        found.append(_finding(uid, "mask-other-slice-count", name, detail))
-    present = Mask(clean, mask.positions).present()[plane].astype(np.int8)
-    table = slices.assign(**dict(zip(VERTEBRAE, present.T, strict=True)))[COLUMNS]
-    return table[plane >= 0], found
+def _job(root: Path, uid: str, name: str, files: list[str], slices: pd.DataFrame) -> MaskJob:
+    stack = Stack(
+        slices["position"].to_numpy(np.float64),
+        slices[["rows", "columns"]].to_numpy(np.int64),
+        slices[["row_spacing", "column_spacing"]].to_numpy(np.float64),
+    )
+    numbers = slices["slice_number"].to_numpy(np.int32)
+    return MaskJob(root / MASKS / name, root / COHORTS["train"] / uid, tuple(files), numbers, stack)
 
 
-def _finding(uid: str, code: str, file: str, detail: str) -> Finding:
-    return Finding(uid, code, file, detail, CONSEQUENCES[code])
+def _files_of(uids: Collection[str], shards: list[Path]) -> dict[str, list[str]]:
+    """The files of some studies, in the order of the inventory."""
+    files: dict[str, list[str]] = {uid: [] for uid in uids}
+    for shard in shards:
+        for _, row in read_rows(shard, (UID, "file")):
+            if row[UID] in files:
+                files[row[UID]].append(row["file"])
+    return files
