@@ -20,8 +20,8 @@ from cspine.cache import reading, shards
 from cspine.cache.codecs import crc32, decode, encode, encoder
 from cspine.cache.reading import SliceCache
 from cspine.cache.shards import VERSION, common_metadata, read_metadata, write_shard
+from cspine.crew import Task, shared_out
 from cspine.errors import CspineError
-from cspine.pools import pool
 
 PIXELS = 16
 HOW: dict[str, Any] = {"view": "slice", "cohort": "train", "pixels": PIXELS, "centre": 1.0, "codec": "zstd-delta"}
@@ -72,8 +72,12 @@ def test_a_cache_in_use_is_read_by_a_process_of_its_own(shard: Path) -> None:
     slices = SliceCache([shard])
     assert slices.pixels == PIXELS and slices["a", 3] is not None
     assert len(pickle.dumps(slices)) < 1000  # where the shards lie, and nothing that was read
-    with pool(1) as processes:
-        assert np.array_equal(processes.submit(slices.read, "c", [5, 4]).result(), slices.read("c", [5, 4]))
+    with shared_out([("c", [5, 4])], Task(_read, slices), 1) as stacks:
+        assert np.array_equal(next(stacks), slices.read("c", [5, 4]))
+
+
+def _read(wanted: tuple[str, list[int]], slices: SliceCache) -> np.ndarray:
+    return slices.read(*wanted)
 
 
 def test_neighbours_come_with_one_read_of_their_bytes(shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:

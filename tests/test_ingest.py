@@ -18,7 +18,7 @@ from cspine.cache.shards import read_metadata
 from cspine.errors import CspineError
 from cspine.stages import ingest as stage
 from cspine.stages.ingest import IngestConfig, ingest
-from cspine.study_pool import Task, studies_read
+from cspine.study_pool import studies_read
 from cspine.study_rows import CONSEQUENCES, Form, StudyJob, crashed, ingest_study
 from cspine.tables import read_table
 from cspine.windows import Window, apply_window, resize_slice
@@ -184,8 +184,8 @@ def test_no_more_than_two_studies_a_worker_are_read_ahead(tmp_path: Path, monkey
     for n in range(9):
         write_study(tmp_path / f"{n}", [0])
     jobs = [StudyJob(tmp_path / f"{n}", (("1.dcm", 1),)) for n in range(9)]
-    task = Task(ingest_study, Form(Window(400, 2000), 16, 1.0, "zstd-delta"), crashed)
-    with studies_read(jobs, task, 1) as read:
+    form = Form(Window(400, 2000), 16, 1.0, "zstd-delta")
+    with studies_read(jobs, ingest_study, form, crashed, 1) as read:
         for taken in range(1, 10):
             assert next(read).study["StudyInstanceUID"] == str(taken - 1)
             begun = (tmp_path / "trace").read_text().split().count("read-study")

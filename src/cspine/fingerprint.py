@@ -20,6 +20,7 @@ _known: dict[str, tuple[Path, module_memory.Facts]] = {}  # every module read so
 CANNOT_CHANGE_A_RESULT = frozenset(
     {
         "cspine.budget",  # how long the session lasts
+        "cspine.crew",  # which process does what
         "cspine.devices",  # where torch computes
         "cspine.errors",  # the exception's class
         "cspine.faults",  # where tests kill the process

@@ -7,15 +7,12 @@ SIGKILL it cannot; then they notice that it is gone.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 
@@ -61,18 +58,6 @@ class _Context(SpawnContext):
 
 #: for whatever starts processes: new interpreters, because a fork of a process with threads (Arrow, OpenCV) may hang
 CONTEXT = _Context()
-
-
-@contextlib.contextmanager
-def pool(workers: int, initializer: Callable[[], None] | None = None) -> Iterator[ProcessPoolExecutor]:
-    """A pool of ``workers``; left by an exception, it is ended at once and not when its work is done."""
-    with ProcessPoolExecutor(workers, mp_context=CONTEXT, initializer=initializer) as executor:
-        try:
-            yield executor
-        except BaseException:
-            for worker in multiprocessing.active_children():  # leaving the pool waits for them
-                worker.kill()
-            raise
 
 
 def _die_with_parent() -> None:

@@ -16,7 +16,7 @@ from cspine.progress import report
 from cspine.raw_folder import COHORTS, read_rows
 from cspine.runtime import workers
 from cspine.studies import UID
-from cspine.study_pool import Task, studies_read
+from cspine.study_pool import studies_read
 from cspine.study_rows import Form, StudyJob
 from cspine.study_sizes import StudySizes, lost_sizes, sizes_of
 
@@ -69,7 +69,7 @@ def read_sample(root: Path, shards: Mapping[str, Sequence[Path]], forms: Sequenc
     drawn = draw_files(studies, seed)
     listed = {(s.cohort, s.uid): len(s.files) for s in studies}
     jobs = [StudyJob(root / COHORTS[s.cohort] / s.uid, tuple((name, 0) for name in s.files)) for s in drawn]
-    found = _read(jobs, Task(sizes_of, tuple(forms), lost_sizes))
+    found = _read(jobs, tuple(forms))
     of_studies = [
         SampledStudy(s.cohort, listed[s.cohort, s.uid], len(s.files), len(f.rows), f.sizes or (0,) * len(forms))
         for s, f in zip(drawn, found, strict=True)
@@ -92,13 +92,12 @@ def _listed(shards: Mapping[str, Sequence[Path]]) -> list[ListedStudy]:
     return [ListedStudy(cohort, uid, tuple(files[cohort, uid])) for cohort, uid in sorted(files)]
 
 
-def _read(jobs: list[StudyJob], task: Task[StudyJob, StudySizes]) -> list[StudySizes]:
+def _read(jobs: list[StudyJob], forms: tuple[Form, ...]) -> list[StudySizes]:
     found: list[StudySizes] = []
-    if jobs:
-        with studies_read(jobs, task, min(workers(), len(jobs))) as answers:
-            for answer in answers:
-                found.append(answer)
-                report("plan_cache", len(found), len(jobs), unit="studies")
+    with studies_read(jobs, sizes_of, forms, lost_sizes, workers()) as answers:
+        for answer in answers:
+            found.append(answer)
+            report("plan_cache", len(found), len(jobs), unit="studies")
     return found
 
 

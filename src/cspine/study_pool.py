@@ -4,102 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import cv2
 
-from cspine.errors import CspineError
-from cspine.pools import pool
+from cspine.crew import Task, shared_out
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Task(Generic[Job, Answer]):
-    """What is done with every study.
+def studies_read(
+    jobs: Sequence[Job],
+    work: Callable[[Job, Any], Answer],
+    given: Any,
+    lost: Callable[[Job], Answer],
+    workers: int,
+) -> contextlib.AbstractContextManager[Iterator[Answer]]:
+    """``crew.shared_out`` for studies, by workers that are ready to read them.
 
-    Attributes:
-        work: in a worker process: a study's job and ``given`` -> an answer. A function of a module.
+    Args:
+        jobs: a study each.
+        work: a job and ``given`` -> an answer.
         given: what all jobs share.
         lost: the answer that stands for a study whose reading killed its process.
+        workers: processes.
     """
-
-    work: Callable[[Job, Any], Answer]
-    given: Any
-    lost: Callable[[Job], Answer]
-
-
-@contextlib.contextmanager
-def studies_read(jobs: Sequence[Job], task: Task[Job, Answer], workers: int) -> Iterator[Iterator[Answer]]:
-    """The answer to every job, in order, by ``workers`` processes (at least 1); they start when this is entered.
-
-    At most twice as many studies as workers are read and not yet taken, so memory does not grow with the jobs. Left
-    early, it ends the processes at once.
-    """
-    results = _read(deque(jobs), task, workers)
-    next(results, None)
-    try:
-        yield (result for result in results if result is not None)
-    finally:
-        results.close()
-
-
-def _read(waiting: deque[Job], task: Task[Job, Answer], workers: int) -> Generator[Answer | None]:
-    while waiting:
-        yield from _until_crash(waiting, task, workers)
-
-
-def _until_crash(waiting: deque[Job], task: Task[Job, Answer], workers: int) -> Iterator[Answer | None]:
-    """Take jobs from ``waiting`` until none is left or a worker dies; a None before each result: work is handed out.
-
-    A dead worker takes the whole pool with it and does not say what it was reading. So every study that was under way
-    is read again on its own; the one that kills its process again is reported, and the caller goes on in a new pool.
-    """
-    running: deque[tuple[Job, Future[Answer]]] = deque()
-    with pool(workers, _prepare) as processes:
-        while waiting or running:
-            try:
-                while waiting and len(running) < 2 * workers:
-                    running.append((waiting[0], processes.submit(task.work, waiting[0], task.given)))
-                    waiting.popleft()
-                yield None
-                yield running[0][1].result()
-                running.popleft()
-            except BrokenProcessPool:
-                break
-    for job, future in running:
-        finished = future.done() and not future.cancelled() and future.exception() is None
-        yield future.result() if finished else _alone(job, task)
-
-
-def _alone(job: Job, task: Task[Job, Answer]) -> Answer:
-    try:
-        with pool(1, _prepare) as process:
-            return process.submit(task.work, job, task.given).result()
-    except BrokenProcessPool:
-        _check_workers_start()
-    return task.lost(job)
-
-
-def _check_workers_start() -> None:
-    """A process that cannot start at all must not be blamed on a study."""
-    try:
-        with pool(1, _prepare) as process:
-            process.submit(os.getpid).result()
-    except BrokenProcessPool as error:
-        raise CspineError(
-            "worker processes, which read the studies, cannot start here; call ingest from the command line, or from a"
-            " script whose main part stands under `if __name__ == '__main__':`"
-        ) from error
+    return shared_out(jobs, Task(work, given, lost, _prepare), workers)
 
 
 def _prepare() -> None:

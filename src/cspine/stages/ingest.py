@@ -16,7 +16,7 @@ from cspine.raw_folder import COHORTS, read_rows
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID
-from cspine.study_pool import Task, studies_read
+from cspine.study_pool import studies_read
 from cspine.study_rows import Form, Ingested, StudyJob, crashed, ingest_study
 from cspine.windows import Window
 
@@ -80,8 +80,8 @@ def ingest(
     processes = max(1, min(workers(), 1 if small else len(jobs)))
     encoding = read_encoding(form)
     window = Window(config.window_center, config.window_width)
-    task = Task(ingest_study, Form(window, encoding.pixels, config.centre, encoding.codec), crashed)
-    with studies_read(jobs, task, processes) as read:
+    how = Form(window, encoding.pixels, config.centre, encoding.codec)
+    with studies_read(jobs, ingest_study, how, crashed, processes) as read:
         _write(read, len(jobs), {**asdict(config), **asdict(encoding)}, shard, studies, findings)
 
 

@@ -17,7 +17,7 @@ from cspine.raw_folder import COHORTS, MASKS, read_rows
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID, VERTEBRAE
-from cspine.study_pool import Task, studies_read
+from cspine.study_pool import studies_read
 from cspine.tables import read_table, write_table
 
 COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE]
@@ -82,7 +82,7 @@ def label_presence(
     tables: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     found: list[Finding] = []
-    with studies_read(jobs, Task(lay_mask, None, lost_mask), min(workers(), len(jobs))) as masks_laid:
+    with studies_read(jobs, lay_mask, None, lost_mask, workers()) as masks_laid:
         for count, mask in enumerate(masks_laid, start=1):
             (uid, name), own = listed[count - 1], slices_of[count - 1]
             shown = own.assign(**dict(zip(VERTEBRAE, mask.present.T, strict=True)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cspine.crew import Task, shared_out
 from cspine.errors import CspineError
 from cspine.phantom.kaggle_layout import refuse_strangers, write_kaggle_tables, write_manifest, write_truth
 from cspine.phantom.plans import PhantomConfig, StudyPlan, plan_studies
 from cspine.phantom.study_files import StudyRecord, make_study
-from cspine.pools import pool
 from cspine.progress import report
 from cspine.runtime import workers
 from cspine.stage import OutPath
@@ -47,6 +47,9 @@ def _made(plans: list[StudyPlan], config: PhantomConfig, data: OutPath) -> Itera
     if count == 1:
         yield from (make_study(plan, config, data) for plan in plans)
         return
-    with pool(count) as processes:
-        for made in [processes.submit(make_study, plan, config, data) for plan in plans]:
-            yield made.result()
+    with shared_out(plans, Task(_make, (config, data)), count) as made:
+        yield from made
+
+
+def _make(plan: StudyPlan, given: tuple[PhantomConfig, OutPath]) -> StudyRecord:
+    return make_study(plan, *given)
