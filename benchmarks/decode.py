@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from public_path import public_decoder, public_slice
 
 from cspine.dicom import read_study
-from cspine.study_rows import Form, StudyJob, ingest_study
-from cspine.windows import Window, resize_slice
+from cspine.views.study_rows import Form, StudyJob, ingest_study
+from cspine.views.windows import Window, resize_slice
 from dicom_makers import EXPLICIT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE
 
 PIXELS = 256

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cspine.cache.codecs import crc32, encode
 from cspine.cache.shards import write_shard
 from cspine.studies import UID
-from cspine.windows import apply_window, resize_slice
+from cspine.views.windows import apply_window, resize_slice
 from dicom_makers import EXPLICIT, JPEG_LOSSLESS, dicom_bytes
 
 SIDE, FIELD = 512, 2048

@@ -27,7 +27,7 @@ from cspine.audit.table import Audit, read_audit_table
 from cspine.audit.verdict import ADVICE, verdict_of
 from cspine.pages import Table, render
 from cspine.studies import UID
-from cspine.windows import resize_slice
+from cspine.views.windows import resize_slice
 from rerun_rows import MICRO
 
 RAW = "data.root=data/raw"

@@ -30,7 +30,7 @@ from cspine.dicom.notes import KEPT, LEFT_OUT
 from cspine.errors import CspineError
 from cspine.masks import Stack, lay_over, read_nifti
 from cspine.stages.ingest import IngestConfig
-from cspine.windows import Window
+from cspine.views.windows import Window
 from dicom_makers import (
     BIG_ENDIAN,
     CT_IMAGE,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cspine.cache.codecs import check_codec, decode, encode
 from cspine.errors import CspineError
-from cspine.windows import apply_window, resize_slice
+from cspine.views.windows import apply_window, resize_slice
 
 SLICES = st.integers(1, 40).flatmap(lambda pixels: arrays.arrays(np.uint8, (pixels, pixels)))
 

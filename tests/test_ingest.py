@@ -19,9 +19,9 @@ from cspine.errors import CspineError
 from cspine.stages import ingest as stage
 from cspine.stages.ingest import IngestConfig, ingest
 from cspine.study_pool import studies_read
-from cspine.study_rows import CONSEQUENCES, Form, StudyJob, crashed, ingest_study
 from cspine.tables import read_table
-from cspine.windows import Window, apply_window, resize_slice
+from cspine.views.study_rows import CONSEQUENCES, Form, StudyJob, crashed, ingest_study
+from cspine.views.windows import Window, apply_window, resize_slice
 from dicom_makers import neck, write_csv, write_study
 from small_caches import encoding_file
 
@@ -168,7 +168,7 @@ def test_the_processes_that_read_load_no_library_that_reading_does_not_need(tmp_
     """Else they would start three times as slowly; and the parent starts them before it loads its own."""
     write_study(tmp_path / "study", [0, -1])
     code = (
-        "import sys; from pathlib import Path; from cspine.study_rows import *; from cspine.study_pool import *;"
+        "import sys; from pathlib import Path; from cspine.views.study_rows import *; from cspine.study_pool import *;"
         "job = StudyJob(Path(sys.argv[1]), (('1.dcm', 1), ('2.dcm', 1)));"
         "rows = ingest_study(job, Form(Window(400, 2000), 16, 1.0, 'zstd-delta')).rows; assert len(rows) == 2;"
         "import cspine.stages.ingest;"

@@ -30,8 +30,8 @@ from cspine.cache.sizes import (
 from cspine.errors import CspineError
 from cspine.stages.ingest import IngestConfig, ingest
 from cspine.stages.plan_cache import PlanConfig, plan_cache
-from cspine.study_rows import StudyJob
-from cspine.study_sizes import lost_sizes
+from cspine.views.study_rows import StudyJob
+from cspine.views.study_sizes import lost_sizes
 from dicom_makers import dicom_bytes, write_csv
 
 STEPS: list[dict[str, Any]] = [{"codec": "jpeg-90"}, {"codec": "jpeg-50"}, {"codec": "jpeg-50", "pixels": 16}]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cspine.dicom import stored as module
 from cspine.dicom.hounsfield import AIR, junk_mask, padding_mask
 from cspine.dicom.stored import Coding, StoredPixels, look_up
-from cspine.windows import Window, apply_window
+from cspine.views.windows import Window, apply_window
 
 EVERY = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 CODINGS = [

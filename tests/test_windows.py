@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cspine.windows import Window, apply_window, resize_slice, square_margin
+from cspine.views.windows import Window, apply_window, resize_slice, square_margin
 
 
 def test_the_bone_window_maps_minus_600_to_1400_onto_0_to_255() -> None:

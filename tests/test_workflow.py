@@ -17,7 +17,7 @@ import pytest
 from cspine.cache.reading import SliceCache
 from cspine.phantom.dicom_files import read_hu
 from cspine.studies import UID, VERTEBRAE
-from cspine.windows import apply_window, resize_slice
+from cspine.views.windows import apply_window, resize_slice
 from smoke_projects import ROOT, Project, clean, smoke_project
 
 FOLD = "results/semi_supervised/fold-0"

@@ -16,7 +16,7 @@ from cspine.audit.stacks import WIDE_GAP
 from cspine.cache.reading import SliceCache
 from cspine.pages import picture
 from cspine.studies import UID, VERTEBRAE
-from cspine.windows import square_margin
+from cspine.views.windows import square_margin
 
 AXIAL = 4  # slices shown
 BOX, LEVELS, LINE = "#ff9600", ("#62b6ff", "#9be564"), "#8a8f98"

@@ -17,8 +17,8 @@ from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID
 from cspine.study_pool import studies_read
-from cspine.study_rows import Form, Ingested, StudyJob, crashed, ingest_study
-from cspine.windows import Window
+from cspine.views.study_rows import Form, Ingested, StudyJob, crashed, ingest_study
+from cspine.views.windows import Window
 
 VIEWS = ("slice",)
 SMALL_SHARD = 200_000_000  # bytes of files that one process has read before a second one has started (about a second)

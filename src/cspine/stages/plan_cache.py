@@ -15,10 +15,10 @@ from cspine.cache.sizes import MARGIN, Projection, fitting
 from cspine.errors import CspineError
 from cspine.progress import say
 from cspine.runtime import workers
-from cspine.size_samples import SizeSample, read_sample
 from cspine.stage import InPath, OutPath, RawFolder
-from cspine.study_rows import Form
-from cspine.windows import Window
+from cspine.views.size_samples import SizeSample, read_sample
+from cspine.views.study_rows import Form
+from cspine.views.windows import Window
 
 GB = 1e9
 WHEN_LARGER = ("refuse", "step_down")

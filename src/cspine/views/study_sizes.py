@@ -8,7 +8,7 @@ from typing import Any
 
 from cspine.dicom import read_study
 from cspine.faults import fault_point
-from cspine.study_rows import Form, StudyJob, slice_row
+from cspine.views.study_rows import Form, StudyJob, slice_row
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from cspine.raw_folder import COHORTS, read_rows
 from cspine.runtime import workers
 from cspine.studies import UID
 from cspine.study_pool import studies_read
-from cspine.study_rows import Form, StudyJob
-from cspine.study_sizes import StudySizes, lost_sizes, sizes_of
+from cspine.views.study_rows import Form, StudyJob
+from cspine.views.study_sizes import StudySizes, lost_sizes, sizes_of
 
 
 @dataclass(frozen=True)

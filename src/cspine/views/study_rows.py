@@ -15,7 +15,7 @@ from cspine.dicom import Study, read_study
 from cspine.faults import fault_point
 from cspine.findings import Finding
 from cspine.studies import UID
-from cspine.windows import Window, resize_slice
+from cspine.views.windows import Window, resize_slice
 
 FILE_CHANGED = "file-changed"
 #: reason code -> what is done about it (the reader's own codes are in ``dicom.notes``)

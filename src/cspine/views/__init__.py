@@ -1,0 +1,7 @@
+"""A view is a named form of the pixels: windowed, resized, encoded.
+
+windows       Hounsfield units -> grey levels of a fixed size
+study_rows    a study -> its rows of the cache, in a worker process of ``ingest``
+study_sizes   a few slices of a study -> what they would take, in a worker process of ``plan_cache``
+size_samples  a sample of the data set's slices, which a size plan is made from
+"""
