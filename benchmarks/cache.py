@@ -51,7 +51,7 @@ def slices(shard: Path, folder: Path, repeats: int, floors: Floors) -> None:
     floor = {"uncompressed": 5.0, "JPEG Lossless": 30.0}
     files = {name: write_slices(folder / name, 48, syntax) for name, syntax in SYNTAXES.items()}
     plugin = public_decoder(SYNTAXES["JPEG Lossless"])
-    print(f"\na random slice of {PIXELS} pixels, slices/s (pydicom's plugin for JPEG Lossless: {plugin})")
+    print(f"\na random slice of {PIXELS} pixels, slices/s (pydicom's plugins for JPEG Lossless: {plugin})")
 
     def public(paths: Sequence[Path]) -> Callable[[], float]:
         return lambda: rate(len(paths), lambda: [public_slice(path, PIXELS) for path in paths])

@@ -88,7 +88,7 @@ def compare(name: str, uid: str, folder: Path, repeats: int, floor: float | None
             for work in (ours_stored, public_stored, ours, public)
         ],
     )
-    print(f"\n{name}, {count} slices (pydicom's plugin: {public_decoder(uid)}), slices per CPU-second")
+    print(f"\n{name}, {count} slices (pydicom's plugins: {public_decoder(uid)}), slices per CPU-second")
     for what, values in zip(("ours, stored", "public, stored as PNG", "ours", "public"), measured, strict=True):
         print(f"  {what:<58} {shown(values, 0)}")
     stored = ratios(measured[0], measured[1])

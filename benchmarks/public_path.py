@@ -23,7 +23,7 @@ def public_slice(path: Path, pixels: int) -> NDArray[np.uint8]:
 
 
 def public_decoder(syntax: str) -> str:
-    """Which plugin pydicom decodes a transfer syntax with: the first of those that are there."""
+    """The plugins that pydicom has here for a transfer syntax; it takes the first that decodes."""
     if not UID(syntax).is_encapsulated:
         return "none (uncompressed)"
-    return next(iter(get_decoder(UID(syntax)).available_plugins), "none")
+    return ", ".join(get_decoder(UID(syntax)).available_plugins) or "none"
