@@ -25,7 +25,7 @@ from public_path import public_decoder, public_slice
 from cspine.cache.codecs import decode, encode
 from cspine.cache.reading import SliceCache
 from cspine.cache.shard_file import ShardFile
-from cspine.pools import pool
+from cspine.crew import Task, shared_out
 
 STUDIES, SLICES, PIXELS = 10, 240, 256
 READS = 50_000  # after which a worker must be no larger
@@ -155,8 +155,8 @@ def _grown(shard: Path, reads: int) -> tuple[float, float]:
 
 def memory(shard: Path, floors: Floors) -> None:
     """What a worker process holds after many reads, at random and with neighbours."""
-    with pool(1) as worker:
-        before, after = worker.submit(_grown, shard, READS).result()
+    with shared_out([shard], Task(_grown, READS), 1) as grown:
+        before, after = next(grown)
     first, last = f"{before / 1e6:.0f} MB after {READS // 10:,} reads", f"{after / 1e6:.0f} MB up to {READS:,}"
     print(f"\nmemory of a worker\n  {first}, at most {last}")
     floors.judge("memory then / memory later (floor: 5 % more)", [before / after], 1 / 1.05)

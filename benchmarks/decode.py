@@ -84,7 +84,7 @@ def compare(name: str, uid: str, folder: Path, repeats: int, floor: float | None
     measured = in_turns(
         repeats,
         *[
-            lambda work=work: cpu_rate(count, lambda: work(folder, files))  # type: ignore[misc]
+            lambda work=work: cpu_rate(count, lambda: work(folder, files))
             for work in (ours_stored, public_stored, ours, public)
         ],
     )

@@ -119,17 +119,17 @@ def of_training(shard: Path, folder: Path, workers: int) -> float:
         network, slice_cnn.loss(config), taught, _Few(watched), config, 0, Checkpoints(folder), Silent()
     )
     os.environ[VARIABLE] = f'{{"device": "cpu", "loader_workers": {workers}}}'
-    original = training.loader
+    original = loader  # as the training imports it
 
     def timed(data: Examples, *given: Any, **options: Any) -> Any:
         found = original(data, *given, **options)
         return waiting.over(found) if data is taught else found
 
-    training.loader = timed  # type: ignore[assignment]
+    vars(training)["loader"] = timed
     try:
         training.fit(task)
     finally:
-        training.loader = original
+        vars(training)["loader"] = original
     return waiting.share
 
 
@@ -162,7 +162,7 @@ def beside_a_device(batches: Iterable[Sequence[Tensor]], stacks: float) -> float
 
 def print_waiting(small: Path, large: Path, folder: Path, repeats: int) -> None:
     folders = (folder / f"training-{number}" for number in count())
-    steps = [lambda workers=workers: of_training(small, next(folders), workers) for workers in WORKERS]  # type: ignore[misc]
+    steps = [lambda workers=workers: of_training(small, next(folders), workers) for workers in WORKERS]
     loaders = [loader(examples_of(large, SOURCE), random_batches(20), workers, again=True) for workers in WORKERS]
     print(f"\npercent of a training step spent waiting for data, by workers {', '.join(map(str, WORKERS))}")
     rows = {f"the demo's training on the CPU, {STEPS} steps": steps}

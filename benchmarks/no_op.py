@@ -27,7 +27,7 @@ rule {name}:
 def empty_rules(project: Project, target: str) -> str:
     """A Snakefile with one rule for each job of ``target``, which touches the job's outputs."""
     printed = project.run(target, "-n", "--forceall", "--quiet", "progress")
-    rules = []
+    rules: list[str] = []
     for number, (name, body) in enumerate(JOB.findall(printed)):
         fields = dict(line.strip().split(": ", 1) for line in body.splitlines() if ": " in line)
         inputs, outputs = (fields.get(kind, "").split(", ") if fields.get(kind) else [] for kind in ("input", "output"))

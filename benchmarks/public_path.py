@@ -9,7 +9,7 @@ import numpy as np
 from noisy_slices import CENTER, WIDTH
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 
