@@ -9,7 +9,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,6 +145,15 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
             return [(reader.line_num, {c: (row[c] or "").strip() for c in columns}) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise CspineError(f"{path} cannot be read as a UTF-8 CSV: {error}; unpack it again") from error
+
+
+def files_by_study(shards: Iterable[Path]) -> dict[str, list[str]]:
+    """The files of each study in the inventory's ``shards`` (StudyInstanceUID, file), in their order."""
+    files: dict[str, list[str]] = {}
+    for shard in shards:
+        for _, row in read_rows(shard, ("StudyInstanceUID", "file")):
+            files.setdefault(row["StudyInstanceUID"], []).append(row["file"])
+    return files
 
 
 def numeric_aware(name: str) -> tuple[list[str | int], str]:

@@ -16,7 +16,7 @@ from cspine.audit.stacks import WIDE_GAP
 from cspine.cache.reading import SliceCache
 from cspine.pages import picture
 from cspine.studies import UID, VERTEBRAE
-from cspine.views.windows import square_margin
+from cspine.views.windows import kept_middle, square_margin
 
 AXIAL = 4  # slices shown
 BOX, LEVELS, LINE = "#ff9600", ("#62b6ff", "#9be564"), "#8a8f98"
@@ -67,8 +67,7 @@ def in_cached_pixels(rows: int, columns: int, form: Form) -> tuple[float, float,
     """(left, top, scale): stored x lies at (x + left) * scale in the cached slice (``windows.resize_slice``)."""
     top, left = square_margin(rows, columns)
     side = max(rows, columns)
-    kept = max(1, round(form.centre * side)) if form.centre < 1 else side
-    first = (side - kept) // 2
+    first, kept = kept_middle(side, form.centre)
     return left - first, top - first, form.pixels / kept
 
 

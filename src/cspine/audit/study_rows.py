@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cspine import reason_codes
+from cspine.audit.stacks import KEY
 from cspine.audit.table import STUDY_TYPES
 from cspine.studies import UID, VERTEBRAE
 
 LOSS_POINTS = 50  #: ASSUME: a study without half of its slices is as bad as two and a half doubtful findings
 NO_VALID_BOX = ("boxed-without-valid-box", "box-without-vertebra")
-KEY = ["cohort", UID]
 
 
 def study_rows(

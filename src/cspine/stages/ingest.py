@@ -77,7 +77,7 @@ def ingest(
     """
     jobs = list_jobs(inventory, root / COHORTS[config.cohort])
     small = sum(size for job in jobs for _, size in job.files) < SMALL_SHARD
-    processes = max(1, min(workers(), 1 if small else len(jobs)))
+    processes = min(workers(), 1) if small else workers()
     encoding = read_encoding(form)
     window = Window(config.window_center, config.window_width)
     how = Form(window, encoding.pixels, config.centre, encoding.codec)

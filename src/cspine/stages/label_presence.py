@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from cspine.findings import Finding, findings_table
 from cspine.masks.reading import MaskJob, lay_mask, lost_mask
 from cspine.masks.stack import Stack
 from cspine.progress import report, say
-from cspine.raw_folder import COHORTS, MASKS, read_rows
+from cspine.raw_folder import COHORTS, MASKS, files_by_study, read_rows
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID, VERTEBRAE
@@ -75,10 +74,10 @@ def label_presence(
     index = read_table(slices, ["cohort", *COLUMNS[:3], "position", "rows", "columns", "row_spacing", "column_spacing"])
     index = index[index["cohort"] == "train"].sort_values([UID, "z_index"], ignore_index=True)
     listed = sorted((row[UID], row["file"]) for _, row in read_rows(segmentations, (UID, "file")))
-    files = _files_of({uid for uid, _ in listed}, train_shards)
+    files = files_by_study(train_shards)
     of_study = dict(iter(index.groupby(UID, sort=True)))
     slices_of = [of_study.get(uid, index.iloc[:0]) for uid, _ in listed]
-    jobs = [_job(root, uid, name, files[uid], own) for (uid, name), own in zip(listed, slices_of, strict=True)]
+    jobs = [_job(root, uid, name, files.get(uid, []), own) for (uid, name), own in zip(listed, slices_of, strict=True)]
     tables: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     found: list[Finding] = []
@@ -107,13 +106,3 @@ def _job(root: Path, uid: str, name: str, files: list[str], slices: pd.DataFrame
     )
     numbers = slices["slice_number"].to_numpy(np.int32)
     return MaskJob(root / MASKS / name, root / COHORTS["train"] / uid, tuple(files), numbers, stack)
-
-
-def _files_of(uids: Collection[str], shards: list[Path]) -> dict[str, list[str]]:
-    """The files of some studies, in the order of the inventory."""
-    files: dict[str, list[str]] = {uid: [] for uid in uids}
-    for shard in shards:
-        for _, row in read_rows(shard, (UID, "file")):
-            if row[UID] in files:
-                files[row[UID]].append(row["file"])
-    return files

@@ -13,9 +13,8 @@ import numpy as np
 from cspine.cache.shards import write_shard
 from cspine.cache.sizes import ListedStudy, Projection, SampledStudy, draw_files, project
 from cspine.progress import report
-from cspine.raw_folder import COHORTS, read_rows
+from cspine.raw_folder import COHORTS, files_by_study
 from cspine.runtime import workers
-from cspine.studies import UID
 from cspine.study_pool import studies_read
 from cspine.views.study_rows import Form, StudyJob
 from cspine.views.study_sizes import StudySizes, lost_sizes, sizes_of
@@ -84,12 +83,12 @@ def read_sample(root: Path, shards: Mapping[str, Sequence[Path]], forms: Sequenc
 
 def _listed(shards: Mapping[str, Sequence[Path]]) -> list[ListedStudy]:
     """The studies of the lists by cohort and StudyInstanceUID, their files in the lists' order."""
-    files: dict[tuple[str, str], list[str]] = {}
-    for cohort, paths in shards.items():
-        for path in paths:
-            for _, row in read_rows(path, (UID, "file")):
-                files.setdefault((cohort, row[UID]), []).append(row["file"])
-    return [ListedStudy(cohort, uid, tuple(files[cohort, uid])) for cohort, uid in sorted(files)]
+    of_cohorts = {cohort: files_by_study(paths) for cohort, paths in shards.items()}
+    return [
+        ListedStudy(cohort, uid, tuple(files))
+        for cohort in sorted(of_cohorts)
+        for uid, files in sorted(of_cohorts[cohort].items())
+    ]
 
 
 def _read(jobs: list[StudyJob], forms: tuple[Form, ...]) -> list[StudySizes]:

@@ -67,10 +67,14 @@ def square_margin(rows: int, columns: int) -> tuple[int, int]:
     return (side - rows) // 2, (side - columns) // 2
 
 
-def _middle(square: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    side = square.shape[0]
+def kept_middle(side: int, share: float) -> tuple[int, int]:
+    """(first pixel, pixels) of the middle ``share`` of a side; 1 = all of it."""
     kept = max(1, round(share * side))
-    first = (side - kept) // 2
+    return (side - kept) // 2, kept
+
+
+def _middle(square: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    first, kept = kept_middle(square.shape[0], share)
     return square[first : first + kept, first : first + kept]
 
 
