@@ -56,10 +56,12 @@ def names(text: str) -> frozenset[str]:
 
 NOTHING = names("")
 ENDING = names("aggregate_studies 0 1, write_submission, score")
-ROUND_1 = names("train 0 1, predict 0 1") | ENDING
-TAUGHT = names("train 0 0, predict 0 0, pseudo_label 0 0") | ROUND_1  # equal pseudo-labels: no other training set
+ROUND_1 = names("train 0 1, predict_slices 0 1") | ENDING
+TAUGHT = (
+    names("train 0 0, predict_slices 0 0, pseudo_label 0 0") | ROUND_1
+)  # equal pseudo-labels: no other training set
 MODELS = names(
-    "train 0 0, predict 0 0, train 0 1, predict 0 1"
+    "train 0 0, predict_slices 0 0, train 0 1, predict_slices 0 1"
 )  # the models say it of themselves; they predict the same
 LABELLED = names("pseudo_label 0 0, build_training_set 0 1") | ROUND_1
 SETS = names("build_training_set 0 0, build_training_set 0 1")
@@ -73,7 +75,7 @@ SHARED_OUT = (  # other files, the same pixels; both test studies stay in the fi
 )
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
-TEACHER = names("build_training_set 0 0, train 0 0, predict 0 0")
+TEACHER = names("build_training_set 0 0, train 0 0, predict_slices 0 0")
 TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
 
 ROWS = [

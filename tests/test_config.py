@@ -33,7 +33,7 @@ WILDCARDS = {
     "ingest": ("view", "cohort", "shard"),
     "score": ("method",),
     **dict.fromkeys(
-        ("build_training_set", "train", "predict", "pseudo_label", "aggregate_studies"),
+        ("build_training_set", "train", "predict_slices", "pseudo_label", "aggregate_studies"),
         ("method", "fold", "round"),
     ),
 }

@@ -395,14 +395,14 @@ def test_costs_of_all_machines_add_up_and_each_segment_counts_once(start: Start)
 def test_of_stages_without_steps_the_one_with_most_parts_is_furthest(start: Start) -> None:
     places = []
     for name, count in (("a", 1), ("b", 3), ("c", 2)):
-        scratch = start(name).folder / "work/predict/0123456789abcdef0123/scratch"
+        scratch = start(name).folder / "work/predict_slices/0123456789abcdef0123/scratch"
         scratch.mkdir(parents=True)
         for part in range(count):
             (scratch / f"part-{part}.parquet").write_text(name)
-        store.write_json(scratch.parent / store.REQUEST, {"stage": "predict"})
+        store.write_json(scratch.parent / store.REQUEST, {"stage": "predict_slices"})
         places.append(scratch.parents[3])
     start("d").enter(places)
-    folder = Path("work/predict/0123456789abcdef0123")
+    folder = Path("work/predict_slices/0123456789abcdef0123")
     folder.mkdir(parents=True)
     elsewhere.fetch_checkpoints(folder)
     assert kept(folder / "scratch") == {"part-0.parquet", "part-1.parquet", "part-2.parquet"}

@@ -46,12 +46,12 @@ def test_paused_jobs_end_the_run_with_status_75_and_what_is_left(
 ) -> None:
     left_behind(pausing.PAUSES, json.dumps(TEACHER) + "\n")
     with pytest.raises(SystemExit) as caught:
-        ending.tell(workflow("train", "train", "predict", failed=1))
+        ending.tell(workflow("train", "train", "predict_slices", failed=1))
     assert caught.value.code == 75
     assert capsys.readouterr().err.strip().splitlines() == [
         "PAUSED: the time budget is used up",
         "  train (fold 0): 120 of 800 steps, about 3 min to go",
-        "  still to do: 1 train (unknown), 1 predict (unknown)",
+        "  still to do: 1 train (unknown), 1 predict_slices (unknown)",
         "Run the same command again: what is finished stays, what was begun goes on.",
     ]
 
@@ -69,11 +69,11 @@ def test_a_failure_is_told_before_a_pause_and_leaves_the_status_alone(
     ending: Ending, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left_behind(pausing.PAUSES, json.dumps(TEACHER) + "\n")
-    left_behind(FAILURES, "predict: error: no such model\n")
-    ending.tell(workflow("train", "predict", failed=2))
+    left_behind(FAILURES, "predict_slices: error: no such model\n")
+    ending.tell(workflow("train", "predict_slices", failed=2))
     printed = capsys.readouterr().err.strip().splitlines()
     assert printed[:2] == [
-        "predict: error: no such model",
+        "predict_slices: error: no such model",
         "paused: train (fold 0): 120 of 800 steps, about 3 min to go",
     ]
     assert printed[2].startswith("Mend it and run the same command again")
@@ -81,7 +81,7 @@ def test_a_failure_is_told_before_a_pause_and_leaves_the_status_alone(
 
 def test_a_job_that_died_without_a_word_is_a_failure(ending: Ending, capsys: pytest.CaptureFixture[str]) -> None:
     left_behind(pausing.PAUSES, json.dumps(TEACHER) + "\n")
-    ending.tell(workflow("train", "predict", failed=2))
+    ending.tell(workflow("train", "predict_slices", failed=2))
     assert "a job failed, see above" in capsys.readouterr().err
 
 
@@ -118,9 +118,9 @@ def test_nothing_is_left_of_an_earlier_run_with_the_same_process_number(ending: 
 def test_what_is_left_is_estimated_by_what_finished_results_took(workplace: Path) -> None:
     for number, seconds in enumerate([10.0, 100.0, 40.0]):
         finish(request("train", {"model": f"results/{number}.txt"}, config={"seed": number}), seconds=seconds)
-    assert summary([TEACHER, STUDENT], ["train", "train", "train", "predict", ""]) == [
+    assert summary([TEACHER, STUDENT], ["train", "train", "train", "predict_slices", ""]) == [
         "  train (fold 0): 120 of 800 steps, about 3 min to go",
-        "  still to do: 2 train (about 80 s), 1 predict (unknown)",
+        "  still to do: 2 train (about 80 s), 1 predict_slices (unknown)",
     ]
 
 

@@ -103,10 +103,13 @@ def test_two_processes_get_two_gpus_and_a_third_that_of_the_one_that_is_killed(
 def test_a_gpu_is_free_again_when_the_stage_has_ended(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
     machine(TWO)
     for _ in range(2):
-        with gpu_pool.one_gpu("predict"):
+        with gpu_pool.one_gpu("predict_slices"):
             assert os.environ[gpus.VISIBLE].startswith("GPU-aaaa")
         assert gpus.VISIBLE not in os.environ
-    assert capfd.readouterr().err.count("predict: on GPU 0 (GPU-aaaa0000-1111-2222-3333-444455556666), one of 2") == 2
+    assert (
+        capfd.readouterr().err.count("predict_slices: on GPU 0 (GPU-aaaa0000-1111-2222-3333-444455556666), one of 2")
+        == 2
+    )
 
 
 def test_a_process_that_waits_for_a_gpu_stops_when_it_is_asked_to(
@@ -257,7 +260,7 @@ def test_a_folder_of_locks_that_cannot_be_used_is_named_with_the_remedy(machine:
 
 
 def test_the_stages_that_compute_with_torch_use_a_gpu() -> None:
-    assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {"train", "predict"}
+    assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {"train", "predict_slices"}
 
 
 def test_the_launcher_has_the_gpu_before_it_imports_the_stage_and_gives_it_back(
@@ -274,7 +277,7 @@ def test_the_launcher_has_the_gpu_before_it_imports_the_stage_and_gives_it_back(
     Path("input").touch()
     files = [word for name in ("model", "slices", "shards") for word in (f"--{name}", "input")]
     for _ in range(2):
-        assert main(["predict", *files, "--predictions", "out", "--config", '{"family": "slice_cnn"}']) == 1
+        assert main(["predict_slices", *files, "--predictions", "out", "--config", '{"family": "slice_cnn"}']) == 1
     assert [uuid[:8] for uuid in seen] == ["GPU-aaaa"] * 2 and gpus.VISIBLE not in os.environ
-    log = next(Path("work/predict").glob("*/log.txt")).read_text(encoding="utf-8")
-    assert log.count("predict: on GPU 0 (GPU-aaaa0000-1111-2222-3333-444455556666), one of 2") == 2
+    log = next(Path("work/predict_slices").glob("*/log.txt")).read_text(encoding="utf-8")
+    assert log.count("predict_slices: on GPU 0 (GPU-aaaa0000-1111-2222-3333-444455556666), one of 2") == 2

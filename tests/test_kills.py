@@ -43,7 +43,7 @@ def results(project: Project) -> dict[str, bytes]:
 
 def retrain(project: Project) -> None:
     """Have the models made again."""
-    for stage in ("train", "predict"):
+    for stage in ("train", "predict_slices"):
         shutil.rmtree(project.folder / "work" / stage)
 
 

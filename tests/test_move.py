@@ -142,7 +142,7 @@ def test_a_training_killed_in_one_session_goes_on_in_the_next_and_ends_in_the_sa
 ) -> None:
     data = tmp_path / "data only"  # the earlier session's results up to the training
     shutil.copytree(old.mounted, data, symlinks=True)
-    for stage in ("train", "predict"):
+    for stage in ("train", "predict_slices"):
         (data / "work").chmod(0o755)
         for path in (data / "work" / stage).rglob("*"):
             path.chmod(0o755)

@@ -175,7 +175,7 @@ def test_a_file_replaced_by_a_run_at_work_is_packed_as_it_is_then(
         (["--leave-out", "ingset"], "no stage 'ingset'; the stages are:"),
         (["--output", "work/a.tar"], "--output work/a.tar: lies in work/"),
         (["--output", "nowhere/a.tar"], "found no folder nowhere"),
-        (["--only", "predict"], "work/ holds nothing to pack"),
+        (["--only", "predict_slices"], "work/ holds nothing to pack"),
     ],
 )
 def test_a_wrong_call_is_one_line(

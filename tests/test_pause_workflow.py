@@ -152,7 +152,7 @@ def test_the_last_words_say_why_how_far_it_is_and_what_to_do(cut_off: CutOff) ->
         assert re.fullmatch(
             rf"  train \(.*fold 0.*round 1\): {done} of {STEPS} steps, about \d+ (s|min) to go", lines[1]
         )
-        for stage in ("predict", "aggregate_studies", "write_submission", "score"):
+        for stage in ("predict_slices", "aggregate_studies", "write_submission", "score"):
             assert re.search(rf" 1 {stage} \(about \d+ (s|min)\)", lines[2]), stage
         assert "train" not in lines[2]
     for name, session in cut_off.signalled.items():
@@ -161,7 +161,7 @@ def test_the_last_words_say_why_how_far_it_is_and_what_to_do(cut_off: CutOff) ->
 
 def test_after_the_deadline_no_job_begins(cut_off: CutOff) -> None:
     assert "PAUSED: the time budget is used up" in cut_off.unbegun.ending
-    assert re.search(r"  still to do: 1 train \(about \d+ (s|min)\), 1 predict", cut_off.unbegun.ending)
+    assert re.search(r"  still to do: 1 train \(about \d+ (s|min)\), 1 predict_slices", cut_off.unbegun.ending)
     assert ": starts" not in cut_off.unbegun.printed
 
 

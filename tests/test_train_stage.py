@@ -1,4 +1,4 @@
-"""The stages train and predict on a small cache: every key together, and a chain of models that says where it began."""
+"""The stages train and predict_slices on a small cache: all keys, and a chain of models that says where it began."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cspine.errors import CspineError
 from cspine.hashing import file_digest
 from cspine.losses import TARGETS
 from cspine.models import read_model
-from cspine.stages.predict import PredictConfig, predict
+from cspine.stages.predict_slices import PredictConfig, predict_slices
 from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.tables import read_table, write_table
 from small_trainings import EVERYTHING, trained, write_files
@@ -39,7 +39,7 @@ def test_all_ways_of_training_together_give_a_model_that_predicts_seven_fracture
     parts.mkdir()
     config = PredictConfig("slice_cnn", "slice", "auto", "auto", 1)
     out = place / "predictions.parquet"
-    predict(model, place / "slices.parquet", [place / "shard-0.parquet"], out, parts, config=config)
+    predict_slices(model, place / "slices.parquet", [place / "shard-0.parquet"], out, parts, config=config)
     found = read_table(out)
     assert found[list(VERTEBRAE)].shape == (48, 7) and found[list(VERTEBRAE)].to_numpy().std() > 0
 

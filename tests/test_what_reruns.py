@@ -143,7 +143,7 @@ def test_a_difference_of_teacher_or_student_changes_what_the_key_itself_would_in
 def changed_blocks(chain: Chain, setting: str) -> set[tuple[str, str]]:
     """(stage, round) of every block that the setting changes in a method of three rounds."""
     before, after = chain.config(f"{METHOD}.rounds=3"), chain.config(f"{METHOD}.rounds=3 {setting}")
-    stages = ("build_training_set", "train", "predict", "pseudo_label", "aggregate_studies")
+    stages = ("build_training_set", "train", "predict_slices", "pseudo_label", "aggregate_studies")
     return {
         (stage, number)
         for stage in stages

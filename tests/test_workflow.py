@@ -21,7 +21,7 @@ from cspine.views.windows import apply_window, resize_slice
 from smoke_projects import ROOT, Project, clean, smoke_project
 
 FOLD = "results/semi_supervised/fold-0"
-RIVER = {"build_training_set", "train", "predict", "aggregate_studies", "write_submission", "score"}
+RIVER = {"build_training_set", "train", "predict_slices", "aggregate_studies", "write_submission", "score"}
 
 pytestmark = pytest.mark.workflow
 

@@ -85,7 +85,7 @@ def _train(config: Config, method: str, fold: str, round: str, part: str | None 
     return {"seed": seed, "network": network, **others}
 
 
-def _predict(config: Config, method: str, fold: str, round: str) -> Block:
+def _predict_slices(config: Config, method: str, fold: str, round: str) -> Block:
     block = method_of(config, method, int(round))
     training = in_part(block, last_part(block))["training"]
     machine = {key: training[key] for key in ("batch_size", "precision", "threads")}
@@ -142,7 +142,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "assign_folds": _assign_folds,
     "build_training_set": _build_training_set,
     "train": _train,
-    "predict": _predict,
+    "predict_slices": _predict_slices,
     "pseudo_label": _pseudo_label,
     "aggregate_studies": _aggregate_studies,
     "weigh_evidence": _weigh_evidence,

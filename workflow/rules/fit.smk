@@ -82,7 +82,7 @@ use rule train as train_part with:
         f"logs/benchmarks/train/{FOLD_ROUND}/part-{{part}}.tsv"
 
 
-rule predict:
+rule predict_slices:
     """Probabilities of every readable slice of both cohorts."""
     input:
         model=rules.train.output.model,
@@ -91,9 +91,9 @@ rule predict:
     output:
         predictions=f"results/{FOLD_ROUND}/predictions.parquet",
     log:
-        f"logs/predict/{FOLD_ROUND}.txt",
+        f"logs/predict_slices/{FOLD_ROUND}.txt",
     benchmark:
-        f"logs/benchmarks/predict/{FOLD_ROUND}.tsv"
+        f"logs/benchmarks/predict_slices/{FOLD_ROUND}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
@@ -101,11 +101,11 @@ rule predict:
         mem_mb=4000,
         gpu=1,
     params:
-        config=block_of("predict"),
-        code=code_of("predict"),
+        config=block_of("predict_slices"),
+        code=code_of("predict_slices"),
         at=at,
     shell:
-        "python -m cspine predict --model {input.model} --slices {input.slices} --shards {input.shards} "
+        "python -m cspine predict_slices --model {input.model} --slices {input.slices} --shards {input.shards} "
         "--predictions {output.predictions} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
@@ -113,7 +113,7 @@ rule predict:
 rule pseudo_label:
     """Slice labels for the fractured training studies without boxes, from this round's predictions."""
     input:
-        predictions=rules.predict.output.predictions,
+        predictions=rules.predict_slices.output.predictions,
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
     output:
@@ -141,7 +141,7 @@ rule pseudo_label:
 rule aggregate_studies:
     """Slice -> vertebra -> patient, the way chosen on the fold's `select` studies."""
     input:
-        predictions=rules.predict.output.predictions,
+        predictions=rules.predict_slices.output.predictions,
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
     output:

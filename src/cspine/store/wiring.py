@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cspine.signature import signature_of
+from cspine.signature import known_stages, signature_of
 from cspine.store.records import content_digest
 
 Inputs = dict[str, list[Path]]  # by parameter
@@ -44,8 +44,11 @@ def wiring_of(workflow: Any) -> Wiring:
 def rewired(done: dict[str, Any], inputs: Inputs) -> str | None:
     """Which parameters would be given other content than the result in ``done`` was made from, in words.
 
-    An input that is not there is left to Snakemake: it is made, and what follows from it with it.
+    An input that is not there is left to Snakemake: it is made, and what follows from it with it. A result of a stage
+    that is gone, at a place where a rule of today writes, is another stage's now.
     """
+    if done["stage"] not in known_stages():
+        return f"the stage {done['stage']} that made it is gone" if inputs else None
     known = {p.name for p in signature_of(done["stage"]).of_kind("InPath")}
     others = [name for name in sorted(known & inputs.keys()) if _differs(done["inputs"].get(name, []), inputs[name])]
     return f"it is made from another {', '.join(others)} now" if others else None

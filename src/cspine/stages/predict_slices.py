@@ -37,7 +37,7 @@ class PredictConfig:
     threads: int  # torch's threads
 
 
-def predict(
+def predict_slices(
     model: InPath,
     slices: InPath,
     shards: list[InPath],
@@ -47,6 +47,9 @@ def predict(
     config: PredictConfig,
 ) -> None:
     """Predict the slices of the index, a cache shard at a time; finished shards outlive a kill.
+
+    No batch holds slices of two studies, so a study's probabilities depend on that study alone, to the last bit:
+    ``cspine predict`` gives the same without the others.
 
     Args:
         model: a finished model (stage train).
@@ -67,9 +70,8 @@ def predict(
     }
     left = {part: rows for part, rows in groups.items() if not part.exists()}
     if left:  # one loader for all shards: its processes take seconds to start
-        batches = family.predict_slices(
-            network, list(left.values()), shards, device, precision, at_once, runtime().loader_workers
-        )
+        studies = [study for rows in left.values() for _, study in rows.groupby(UID, sort=False)]
+        batches = family.predict_slices(network, studies, shards, device, precision, at_once, runtime().loader_workers)
         predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index))
         for part, rows in left.items():
             values = np.stack(list(islice(predicted, len(rows))), axis=1)
@@ -80,7 +82,7 @@ def predict(
     found = pd.concat(tables).sort_values(["cohort", UID, "z_index"], ignore_index=True)
     if len(found) != len(index):
         raise AssertionError(f"{len(found)} slices predicted, {len(index)} in the index")
-    say(f"predict: {len(found)} slices of {found[UID].nunique()} studies")
+    say(f"predict_slices: {len(found)} slices of {found[UID].nunique()} studies")
     write_table(found, predictions)
 
 
@@ -89,4 +91,4 @@ def _counted(batches: Iterable[NDArray[np.float32]], done: int, total: int) -> I
     for batch in batches:
         yield from batch
         done += len(batch)
-        report("predict", done, total, "slices")
+        report("predict_slices", done, total, "slices")
