@@ -17,7 +17,7 @@ UV     := $(shell sed -n 's/^ *"\(uv==[^"]*\)",$$/\1/p' pyproject.toml)
 MOVED  := $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),moved)
 
 .DEFAULT_GOAL := help
-.PHONY: help env submission test test-slow test-gpu test-lowest torture benchmarks lint format clean moved
+.PHONY: help env submission wheel test test-slow test-gpu test-lowest torture benchmarks lint format clean moved
 
 help: ## list the targets
 	@echo 'make TARGET [CORES=4] [ARGS="--configfile presets/smoke.yaml"] [PYTHON=python3.12]'
@@ -27,6 +27,9 @@ env: $(READY) ## make .venv with the exact versions pinned in pyproject.toml
 
 submission: $(READY) ## run the whole workflow; without data of your own on a phantom it makes itself
 	$(BIN)/snakemake --cores $(CORES) submission $(ARGS)
+
+wheel: $(READY) ## build dist/cspine-….whl: the whole project in one file
+	$(BIN)/python -m cspine wheel
 
 test: $(READY) ## run the tests (ARGS="tests/test_store.py -x" for some of them)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)

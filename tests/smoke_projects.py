@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cspine import project_files
+
 ROOT = Path(__file__).parent.parent
-PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "presets", "envs", "src")
+PARTS = (*project_files.PARTS, "src")
 ENOUGH_SECONDS = 900  # only so that a hang ends; a slow machine is no failure
 
 

@@ -162,10 +162,11 @@ def _stores(place: Path, inside: Path) -> list[Path]:
     if place.is_file():
         return [place] if archives.is_archive(place) else []
     candidates = dict.fromkeys([place / inside / records.WORK, place / records.WORK, place])
-    return [candidate for candidate in candidates if _is_store(candidate)]
+    return [candidate for candidate in candidates if is_store(candidate)]
 
 
-def _is_store(folder: Path) -> bool:
+def is_store(folder: Path) -> bool:
+    """Whether ``folder`` is a work/ folder with a result, or the beginning of one, in it."""
     return any(any(folder.glob(f"*/*/{name}")) for name in (records.DONE, records.REQUEST))
 
 
@@ -187,7 +188,7 @@ def _listed(folder: Path) -> str:
 def _suggestion(place: Path) -> str:
     for depth in range(1, DEEPEST + 1):
         for path in sorted(place.glob("/".join("*" * depth))):
-            if (path.is_dir() and path.name == str(records.WORK) and _is_store(path)) or (
+            if (path.is_dir() and path.name == str(records.WORK) and is_store(path)) or (
                 path.suffix == ".tar" and archives.is_archive(path)
             ):
                 return f". Did you mean {path}?"
