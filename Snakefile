@@ -43,6 +43,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/study.smk"
+include: "workflow/rules/bundle.smk"
 
 
 if "evidence" in config:

@@ -78,11 +78,8 @@ def _train(config: Config, method: str, fold: str, round: str, part: str | None 
     number = last_part(of_round) if part is None else int(part)
     block = in_part(of_round, number)
     seed = seed_of("train", config["seed"], int(fold), int(round), *([number] if number else []))
-    # a weights file counts by its content, which is an input, and not by its place on this machine
-    weights = block["network"]["weights"]
-    network = {**block["network"], "weights": weights if weights in ("none", "hub") else "file"}
     others = {key: block[key] for key in ("family", "view", "training", "augment")}
-    return {"seed": seed, "network": network, **others}
+    return {"seed": seed, "network": _network(block), **others}
 
 
 def _predict_slices(config: Config, method: str, fold: str, round: str) -> Block:
@@ -112,6 +109,31 @@ def _weigh_evidence(config: Config) -> Block:
         "constant_clip": config["submission"]["prior_clip"],
         "size": config["size"],
     }
+
+
+def _write_bundle(config: Config) -> Block:
+    name, submission = config["submission"]["method"], config["submission"]
+    block = method_of(config, name, config["methods"][name]["rounds"] - 1)
+    shown = {key: block[key] for key in ("family", "view", "targets", "rounds", "training", "augment", "aggregate")}
+    view = config["views"][block["view"]]
+    prediction = _predict_slices(config, name, "0", str(config["methods"][name]["rounds"] - 1))
+    return {
+        "method": name,
+        "folds_run": config["folds"]["run"],
+        "block": {**shown, "network": _network(block), "pseudo_labels": block["pseudo_labels"]},
+        "view": {key: view[key] for key in ("centre", "window_center", "window_width")},
+        "prediction": {key: prediction[key] for key in ("family", "batch_size", "precision", "threads")},
+        **{key: submission[key] for key in ("normalisation", "clip", "prior_clip")},
+        "sensitivity": config["bundle"]["sensitivity"],
+        "phantom": is_phantom(config),
+        "size": config["size"],
+    }
+
+
+def _network(block: Config) -> Block:
+    # a weights file counts by its content, which is an input, and not by its place on this machine
+    weights = block["network"]["weights"]
+    return {**block["network"], "weights": weights if weights in ("none", "hub") else "file"}
 
 
 def _write_submission(config: Config) -> Block:
@@ -146,6 +168,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "pseudo_label": _pseudo_label,
     "aggregate_studies": _aggregate_studies,
     "weigh_evidence": _weigh_evidence,
+    "write_bundle": _write_bundle,
     "write_submission": _write_submission,
     "score": _score,
 }

@@ -11,6 +11,7 @@ import contextlib
 import pickle
 import queue
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -38,12 +39,14 @@ class Task(Generic[Job, Answer]):
         given: what all jobs share.
         lost: the answer that stands for a job that killed its process; None raises a CspineError instead.
         prepare: called once by every worker before its first job. A function of a module.
+        seconds: after which a job is given up: its worker is killed, and it is lost. None = never.
     """
 
     work: Callable[[Job, Any], Answer]
     given: Any
     lost: Callable[[Job], Answer] | None = None
     prepare: Callable[[], None] | None = None
+    seconds: float | None = None
 
 
 @contextlib.contextmanager
@@ -69,6 +72,7 @@ class _Hand:
     pipe: Connection
     jobs: deque[int] = field(default_factory=deque)
     ready: bool = False  # it has started: its death is a job's doing
+    since: float = 0.0  # when it began what it does
 
     @classmethod
     def of(cls, task: Task[Any, Any]) -> _Hand:
@@ -81,6 +85,8 @@ class _Hand:
         return cls(process, ours)
 
     def give(self, number: int, job: Any) -> None:
+        if not self.jobs:
+            self.since = time.monotonic()
         self.jobs.append(number)
         with contextlib.suppress(OSError):  # it has died, which reading from it tells
             self.pipe.send(job)
@@ -130,19 +136,35 @@ class _Crew(Generic[Job, Answer]):
 
     def listen(self) -> None:
         """Wait for news of any worker: an answer, or its death."""
-        news = connection.wait([hand.pipe for hand in self.hands])
+        news = connection.wait([hand.pipe for hand in self.hands], self._patience())
         for place, hand in enumerate(self.hands):
-            if hand.pipe in news and not _heard(hand, self.known):
+            if hand.pipe in news:
+                alive, overdue = _heard(hand, self.known), False
+            else:
+                overdue = self._overdue(hand)
+                alive = not overdue
+            if not alive:
                 self.hands[place] = _replaced(hand, self.task)
-                self._take_back(hand.jobs)
+                self._take_back(hand.jobs, TRIES if overdue else 1)
 
-    def _take_back(self, numbers: deque[int]) -> None:
-        """The jobs of a dead worker; it was at the first."""
+    def _patience(self) -> float | None:
+        """Seconds until the next job is overdue."""
+        if self.task.seconds is None:
+            return None
+        ends = [hand.since + self.task.seconds for hand in self.hands if hand.ready and hand.jobs]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _overdue(self, hand: _Hand) -> bool:
+        limit = self.task.seconds
+        return limit is not None and hand.ready and bool(hand.jobs) and time.monotonic() - hand.since >= limit
+
+    def _take_back(self, numbers: deque[int], deaths: int) -> None:
+        """The jobs of a dead worker; it was at the first. One that did not end in time is not tried again."""
         self.waiting.extendleft(reversed(numbers))
         if not numbers:
             return
-        self.deaths[numbers[0]] += 1
-        if self.deaths[numbers[0]] == TRIES:
+        self.deaths[numbers[0]] += deaths
+        if self.deaths[numbers[0]] >= TRIES:
             self.known[self.waiting.popleft()] = _lost(self.jobs[numbers[0]], self.task)
 
 
@@ -156,7 +178,7 @@ def _heard(hand: _Hand, known: dict[int, Any]) -> bool:
         raise error
     if hand.ready:
         known[hand.jobs.popleft()] = answer
-    hand.ready = True
+    hand.ready, hand.since = True, time.monotonic()  # it goes on with what it has at hand
     return True
 
 

@@ -90,10 +90,25 @@ def _applying(wanted: Iterable[str], extras: Iterable[str] = ()) -> Iterator[Req
                 yield from _applying(more, requirement.extras)
 
 
+def name_of(requirement: str) -> str:
+    """The canonical name of what a requirement asks for: ``jsonargparse`` of ``jsonargparse[signatures]>=4.49``."""
+    from packaging.requirements import Requirement
+
+    return _canonical(Requirement(requirement).name)
+
+
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution, or of one that stands in for it; None without."""
+    return next(iter(_versions(name)), None)
+
+
 def _there(requirement: Requirement) -> bool:
-    names = (requirement.name, *STAND_INS.get(_canonical(requirement.name), ()))
-    versions = [version for name in names if (version := _version(name))]
-    return any(requirement.specifier.contains(version, prereleases=True) for version in versions)
+    return any(requirement.specifier.contains(version, prereleases=True) for version in _versions(requirement.name))
+
+
+def _versions(name: str) -> list[str]:
+    names = (name, *STAND_INS.get(_canonical(name), ()))
+    return [version for one in names if (version := _version(one))]
 
 
 def _version(name: str) -> str | None:

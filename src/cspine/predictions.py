@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cspine.calibration import Platt, cross_fitted, fit_platt
+from cspine.calibration import Line, Platt, cross_fitted, fit_platt
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import Floats, check_normalisation, weighted_log_loss
@@ -158,6 +158,12 @@ def apply_choice(top: Floats, choice: Choice) -> Floats:
     values = aggregate(top, choice.chosen.vertebra, choice.chosen.patient)
     values = choice.platt(values) if choice.platt else values
     return np.clip(values, choice.chosen.clip, 1 - choice.chosen.clip)
+
+
+def choice_of(block: dict[str, Any]) -> Choice:
+    """The choice that aggregation.json holds, ready to be applied again; what was tried is left out."""
+    platt = block["platt"] and Platt(**{name: Line(**line) for name, line in block["platt"].items()})
+    return Choice(Combination(**block["chosen"]), platt, block["fallback"], block["select_studies"], [])
 
 
 def study_probabilities_of(

@@ -7,6 +7,7 @@ cspine/project/. Standard library only.
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def of_this_cspine() -> Files:
         return of_checkout(HERE.parents[1])
     package = {name: path for name, path in _below(HERE, SOURCE) if not name.startswith(f"{SOURCE}/{CARRIED}/")}
     return dict(sorted({**dict(_listed(HERE / CARRIED, PARTS)), **package}.items()))
+
+
+def wheel_name(pyproject: Path) -> str:
+    """The name of the wheel of the project that this pyproject.toml describes."""
+    version = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"]
+    return f"cspine-{version}-py3-none-any.whl"
 
 
 def lay_out(files: Files, folder: Path) -> None:

@@ -23,6 +23,7 @@ def studies_read(
     given: Any,
     lost: Callable[[Job], Answer],
     workers: int,
+    seconds: float | None = None,
 ) -> contextlib.AbstractContextManager[Iterator[Answer]]:
     """``crew.shared_out`` for studies, by workers that are ready to read them.
 
@@ -30,10 +31,11 @@ def studies_read(
         jobs: a study each.
         work: a job and ``given`` -> an answer.
         given: what all jobs share.
-        lost: the answer that stands for a study whose reading killed its process.
+        lost: the answer that stands for a study whose reading killed its process, or did not end.
         workers: processes.
+        seconds: after which a study counts as lost, too; None = never. (A decoder may loop on a damaged frame.)
     """
-    return shared_out(jobs, Task(work, given, lost, _prepare), workers)
+    return shared_out(jobs, Task(work, given, lost, _prepare, seconds), workers)
 
 
 def _prepare() -> None:

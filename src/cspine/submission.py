@@ -97,20 +97,42 @@ def fill_sample(
         config: see SubmissionConfig.
     """
     means = mean_of_folds(tables, "test")
-    known, asked = means[list(LABELS)], pd.Index(sample[UID].unique())
-    predicted = known.reindex(asked)
-    absent = predicted["patient_overall"].isna().to_numpy()
-    predicted.loc[absent] = training_prior(studies, config.normalisation, config.prior_clip)
-    rows = predicted.index.get_indexer(pd.Index(sample[UID]))
-    columns = predicted.columns.get_indexer(pd.Index(sample["prediction_type"]))
-    values = predicted.to_numpy()[rows, columns]
-    table = pd.DataFrame({"row_id": sample["row_id"], "fractured": np.clip(values, config.clip, 1 - config.clip)})
-    reasons = [(uid, *_why_prior(uid, studies)) for uid in asked[absent]]
+    prior = training_prior(studies, config.normalisation, config.prior_clip)
+    table, absent = filled(sample, means[list(LABELS)], prior, config.clip)
+    reasons = [(uid, *_why_prior(uid, studies)) for uid in absent]
+    asked = pd.Index(sample[UID].unique())
     partly = means.index[means["models"] < len(tables)].intersection(asked)
     reasons += [(uid, "some-folds", f"{means['models'][uid]} of {len(tables)} models predicted it") for uid in partly]
     counts = sample[UID].value_counts()
     found = pd.DataFrame([(*r, int(counts[r[0]])) for r in reasons], columns=REASONS)
     return table, found.astype({"rows": np.int32}).sort_values([UID, "code"], ignore_index=True)
+
+
+def filled(sample: pd.DataFrame, known: pd.DataFrame, prior: Floats, clip: float) -> tuple[pd.DataFrame, list[str]]:
+    """The sample's rows (row_id, fractured), in its order; and the studies that were given the prior.
+
+    Args:
+        sample: from ``read_sample``.
+        known: LABELS of the predicted studies, by StudyInstanceUID.
+        prior: (8,) in the order of LABELS, of all others.
+        clip: every probability is kept this far from 0 and 1.
+    """
+    asked = pd.Index(sample[UID].unique())
+    predicted = known.reindex(asked)
+    absent = predicted["patient_overall"].isna().to_numpy()
+    predicted.loc[absent] = prior
+    rows = predicted.index.get_indexer(pd.Index(sample[UID]))
+    columns = predicted.columns.get_indexer(pd.Index(sample["prediction_type"]))
+    values = np.clip(predicted.to_numpy()[rows, columns], clip, 1 - clip)
+    return pd.DataFrame({"row_id": sample["row_id"], "fractured": values}), list(asked[absent])
+
+
+def write_submission_file(path: Path, table: pd.DataFrame, sample: pd.DataFrame) -> None:
+    """Put the rows at ``path`` by one rename, after they were read back and found right."""
+    written = path.with_name(f"{path.name}.part")
+    table.to_csv(written, index=False, float_format="%.6f", lineterminator="\n")
+    check_submission(written, sample)
+    written.replace(path)
 
 
 def check_submission(path: Path, sample: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, budget, runtime, tracking
+from cspine import blocks, budget, project_files, runtime, tracking
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
 from cspine.fingerprint import fingerprint, remember
@@ -38,7 +38,7 @@ class Plan:
     """The config of this run and what the rules ask of it."""
 
     def __init__(self, workflow: Any, raw: Config) -> None:
-        base = Path(workflow.basedir)
+        base = self._base = Path(workflow.basedir)
         sources = {shown(str(name), base): read_yaml(found(name, base)) for name in reversed(workflow.configfiles)}
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
         self.is_phantom = is_phantom(self.config)
@@ -65,6 +65,18 @@ class Plan:
     def code(self, stage: str, **at: str) -> str:
         """The fingerprint of the code behind a rule."""
         return fingerprint(stage, blocks.block(self.config, stage, **at).get("family"))
+
+    def project_files(self) -> list[str]:
+        """Every file of the project, as seen from the working directory: what its wheel is made of."""
+        return [os.path.relpath(path) for path in project_files.of_checkout(self._base).values()]
+
+    def wheel_name(self) -> str:
+        """The name of the project's wheel."""
+        return project_files.wheel_name(self._base / "pyproject.toml")
+
+    def project_file(self, name: str) -> str:
+        """A file of the project, as seen from the working directory: an experiment works in a folder of its own."""
+        return os.path.relpath(self._base / name)
 
     @staticmethod
     def listed(value: Any) -> list[str]:

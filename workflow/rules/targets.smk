@@ -5,6 +5,7 @@ localrules:
     submission,
     audit,
     cache,
+    bundle,
 
 
 rule submission:
@@ -37,3 +38,16 @@ rule cache:
     """Read the CT once: the pixel cache and the index, before any training."""
     input:
         "results/index/studies.parquet",
+
+
+rule bundle:
+    """The models with all that predicting needs elsewhere: results/bundle/, for `python -m cspine predict`."""
+    input:
+        manifest="results/bundle/bundle.json",
+    log:
+        "logs/bundle.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; echo 'results/bundle/ is ready: python -m cspine predict FOLDER --bundle results/bundle --out predicted') "
+        "| tee {log}"

@@ -1,7 +1,7 @@
 """The slice model: a 2D network from timm reads a slice, or it and its neighbours, and gives fracture logits (S3).
 
 What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``rebuild``, ``describe``, ``examples``,
-``loss`` and ``predict_slices``.
+``loss``, ``predict_slices``, ``predict_study`` and ``stack_in``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cspine.augment import Augmentation, AugmentConfig
 from cspine.cache.reading import SliceCache
 from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
@@ -29,6 +28,9 @@ from cspine.models import read_model
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
+
+if TYPE_CHECKING:  # who only predicts needs no albumentations
+    from cspine.augment import Augmentation, AugmentConfig
 
 CHANNELS = 3  # of a single slice: three times itself, what ImageNet weights and RGB shift expect
 
@@ -186,11 +188,12 @@ class SliceExamples(Examples):
         """What the network reads of a slice, (channels, pixels, pixels)."""
         if self.neighbours == 0:
             return np.stack([self.cache[uid, z]] * CHANNELS)
-        wanted = np.arange(z - self.neighbours, z + self.neighbours + 1)
-        return self.cache.read(uid, wanted.clip(0, self.cache.slices_of(uid) - 1))
+        return self.cache.read(uid, shown_beside(np.array([z]), self.cache.slices_of(uid), self.neighbours)[0])
 
     def _augmented(self, channels: NDArray[np.uint8], how: AugmentConfig, seed: int) -> NDArray[np.uint8]:
         if self._augmentation is None:  # made in the process that uses it
+            from cspine.augment import Augmentation
+
             self._augmentation = Augmentation(how, channels.shape[1], stacked=self.neighbours > 0)
         # channels last and first again by OpenCV: numpy takes a transpose pixel by pixel, five times as long
         image = self._augmentation(cv2.merge(list(channels)), seed)
@@ -201,6 +204,8 @@ def examples(
     table: pd.DataFrame, shards: Sequence[Path], network: NetworkConfig, augment: dict[str, Any] | None, seed: int
 ) -> SliceExamples:
     """The examples of a training set's rows; ``augment`` None for evaluation."""
+    from cspine.augment import AugmentConfig
+
     how = AugmentConfig(**augment) if augment is not None else None
     return SliceExamples(table, shards, network.neighbours, how, seed)
 
@@ -224,9 +229,46 @@ def predict_slices(
     network.eval().to(device)
     batches = in_order([len(table) for table in tables], batch_size)
     for slices, _, _ in loader(data, batches, loader_workers, pin=device.type == "cuda"):
-        with torch.inference_mode(), precision.autocast():
-            logits = network(slices.to(device, non_blocking=True))[:, : len(VERTEBRAE)]
-            yield torch.sigmoid(logits.float()).cpu().numpy()
+        yield _probabilities(network, slices, device, precision)
+
+
+def predict_study(
+    network: SliceNetwork, pixels: NDArray[np.uint8], device: torch.device, precision: Precision, batch_size: int
+) -> NDArray[np.float32]:
+    """Probabilities (slices, 7) of a whole study that is at hand, to the last bit those of ``predict_slices``.
+
+    Args:
+        network: on ``device``, in evaluation mode.
+        pixels: (slices, pixels, pixels), the most cranial slice first, as a cache would hold them.
+        device: where it is computed.
+        precision: with which numbers.
+        batch_size: slices at once.
+    """
+    found = [np.empty((0, len(VERTEBRAE)), np.float32)]
+    for start in range(0, len(pixels), batch_size):
+        z_indices = np.arange(start, min(start + batch_size, len(pixels)))
+        stacks = torch.from_numpy(pixels[shown_beside(z_indices, len(pixels), network.neighbours)])
+        found.append(_probabilities(network, stacks, device, precision))
+    return np.concatenate(found)
+
+
+def stack_in(network: SliceNetwork, pixels: NDArray[np.uint8], z: int) -> Tensor:
+    """What the network reads of slice ``z`` of a study: uint8 (1, channels, pixels, pixels)."""
+    return torch.from_numpy(pixels[shown_beside(np.array([z]), len(pixels), network.neighbours)])
+
+
+def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int) -> NDArray[np.int64]:
+    """The slices whose pixels are the channels of each of ``z_indices``: (n, channels)."""
+    beside = np.arange(-neighbours, neighbours + 1) if neighbours else np.zeros(CHANNELS, np.int64)
+    return np.clip(z_indices[:, None] + beside, 0, slices - 1)
+
+
+def _probabilities(
+    network: SliceNetwork, stacks: Tensor, device: torch.device, precision: Precision
+) -> NDArray[np.float32]:
+    with torch.inference_mode(), precision.autocast():
+        logits = network(stacks.to(device, non_blocking=True))[:, : len(VERTEBRAE)]
+        return torch.sigmoid(logits.float()).cpu().numpy()
 
 
 def describe(config: NetworkConfig) -> dict[str, Any]:

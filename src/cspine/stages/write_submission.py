@@ -6,7 +6,7 @@ import pandas as pd
 
 from cspine.progress import say
 from cspine.stage import InPath, OutCopy, OutPath
-from cspine.submission import SubmissionConfig, check_submission, fill_sample, read_sample
+from cspine.submission import SubmissionConfig, fill_sample, read_sample, write_submission_file
 from cspine.tables import read_table, write_table
 
 
@@ -31,10 +31,7 @@ def write_submission(
     """
     sample = read_sample(sample_submission)
     table, found = fill_sample(sample, read_table(studies), [read_table(p) for p in study_probabilities], config)
-    written = submission.with_name(f"{submission.name}.part")
-    table.to_csv(written, index=False, float_format="%.6f", lineterminator="\n")
-    check_submission(written, sample)
-    written.replace(submission)
+    write_submission_file(submission, table, sample)
     write_table(found, reasons)
     say(
         f"write_submission: {len(table)} rows, mean of {len(study_probabilities)} models; "

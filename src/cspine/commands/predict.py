@@ -1,0 +1,104 @@
+"""Predict one study, or a folder of studies, with a bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cspine import budget, pausing
+from cspine.errors import CspineError
+from cspine.findings import Finding
+from cspine.progress import say
+
+#: kept back of a time limit to write the last tables: a little, and something for each study
+RESERVE_SECONDS, RESERVE_A_STUDY = 5.0, 0.02
+MOST_READERS = 4  # processes by default: beyond them the disk or the network waits
+
+
+def main(
+    path: str,
+    bundle: str = "results/bundle",
+    out: str = "predicted",
+    sample: str = "",
+    time_limit: str = "none",
+    device: str = "auto",
+    threads: int = 0,
+    workers: int = 0,
+    study_seconds: float = 300.0,
+    no_pictures: bool = False,
+) -> int:
+    """Predict fractures of C1 to C7 in one study (a folder of DICOM files), or in a folder of studies.
+
+    Writes into OUT: triage.html and triage.csv (most suspicious first), predictions.parquet (slices, vertebrae,
+    studies), key_slices/*.png (suspicious vertebrae, with the region that drove the answer), findings.csv (what was
+    wrong with the input), and submission.csv when a sample is given. Cut off, the same command goes on. Not a medical
+    device.
+
+    Args:
+        path: a study, a folder of studies, or the competition's folder (its test_images)
+        bundle: the folder that `snakemake bundle` made
+        out: folder to write into
+        sample: a sample_submission.csv: which rows are asked for, in which order
+        time_limit: when everything must be written, e.g. 8h30m; studies not reached by then get the training prior
+        device: auto, cpu, cuda or cuda:1
+        threads: of torch on a CPU (default: as the workflow, which gives its numbers to the last bit)
+        workers: processes that read studies (default: one less than there are cores, at most 4)
+        study_seconds: a study that takes longer to read is given up
+        no_pictures: draw no key slices
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost more than they bring (see running.py)
+    asked, found = _asked(sample), Path(path)
+    from cspine.bundles.manifest import read_bundle
+    from cspine.bundles.needs import departures
+    from cspine.prediction.inputs import not_asked_for, studies_at
+    from cspine.prediction.page import write_page
+    from cspine.prediction.session import Options, Session
+
+    given = read_bundle(Path(bundle))
+    say(given.name())
+    for departure in departures(given.manifest["requires"]):
+        say(f"predict: the bundle asks for {departure}; it may fail, or give other numbers")
+    studies = studies_at(found, None if asked is None else asked["StudyInstanceUID"])
+    _begin(time_limit, len(studies))
+    extra = [] if asked is None else not_asked_for(found, asked["StudyInstanceUID"])
+    beside = [_left_alone(uid) for uid in extra]
+    options = Options(device, threads, workers or _readers(), not no_pictures, study_seconds)
+    why = Session(given, studies, Path(out), asked, options, beside).run()
+    write_page(Path(out), given, why)
+    _say_where(Path(out), asked is not None, len(beside))
+    return pausing.PAUSED if why not in ("", pausing.TIME_IS_UP) else 0
+
+
+def _asked(sample: str):  # type: ignore[no-untyped-def]
+    if not sample:
+        return None
+    from cspine.submission import read_sample
+
+    if not Path(sample).is_file():
+        raise CspineError(f"--sample {sample}: found no such file; expected a sample_submission.csv")
+    return read_sample(Path(sample))
+
+
+def _begin(time_limit: str, studies: int) -> None:
+    """Start the clock, so that what is left at the deadline suffices to write everything."""
+    try:
+        seconds = budget.seconds_of(time_limit)
+    except CspineError as error:
+        raise CspineError(str(error).replace("time_budget", "--time-limit")) from None
+    if seconds is not None:
+        budget.begin(f"{max(1.0, seconds - RESERVE_SECONDS - RESERVE_A_STUDY * studies):.3f}s")
+
+
+def _readers() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_READERS, max(1, cores - 1))
+
+
+def _left_alone(uid: str) -> Finding:
+    return Finding(uid, "test-not-asked-for", "", "no row of the sample asks for it", "not predicted")
+
+
+def _say_where(out: Path, submission: bool, left_alone: int) -> None:
+    if left_alone:
+        say(f"predict: {left_alone} folders that no row of the sample asks for were not predicted")
+    say(f"predict: look at {out / 'triage.html'}" + (f"; {out / 'submission.csv'} is ready" if submission else ""))

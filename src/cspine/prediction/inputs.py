@@ -1,0 +1,117 @@
+"""What is to be predicted: one study's folder, a folder of such folders, or what a sample submission asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cspine.errors import CspineError
+from cspine.hashing import digest_of
+from cspine.raw_folder import COHORTS, numeric_aware
+
+PREAMBLE, MARK = 128, b"DICM"  # PS3.10 7.1
+ASKED = 5  # files of a folder that are looked into before it is taken for no study
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """One study to predict.
+
+    Attributes:
+        uid: the name of its folder, in the competition's data its StudyInstanceUID.
+        folder: None where there is none.
+    """
+
+    uid: str
+    folder: Path | None
+
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Its files (name below the folder, bytes) in numeric-aware order; none without a folder."""
+        if self.folder is None:
+            return ()
+        found = [(path, os.path.relpath(path, self.folder)) for path in _below(self.folder)]
+        return tuple(sorted(((name, _size(path)) for path, name in found), key=lambda file: numeric_aware(file[0])))
+
+    def digest(self) -> str:
+        """What tells its present files from others: names, sizes and modification times."""
+        folder = self.folder or Path()
+        return digest_of(self.uid, [[name, size, _changed(folder / name)] for name, size in self.files()])
+
+
+def studies_at(path: Path, asked: Iterable[str] | None = None) -> list[StudyInput]:
+    """The studies at ``path``.
+
+    Args:
+        path: a study (a folder with DICOM files in it), a folder of studies, or the competition's folder, whose
+            test_images are meant.
+        asked: the StudyInstanceUIDs of a sample submission, in its order; each is looked for by its folder's name.
+
+    Raises:
+        CspineError: no such folder, or nothing in it that could be a study.
+    """
+    if not path.is_dir():
+        raise CspineError(f"{path}: found no such folder; expected a study's folder or a folder of studies")
+    base = path / COHORTS["test"] if (path / COHORTS["test"]).is_dir() else path
+    if asked is not None:
+        return [_asked(base, uid) for uid in dict.fromkeys(asked)]
+    if is_study(base):
+        return [StudyInput(base.resolve().name, base)]
+    folders = sorted((p for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_by_name)
+    if not folders:
+        raise CspineError(f"{base}: found neither DICOM files nor folders; expected a study or a folder of studies")
+    return [StudyInput(folder.name, folder) for folder in folders]
+
+
+def is_study(folder: Path) -> bool:
+    """Whether DICOM files lie in ``folder`` itself; tables and notes beside studies are none."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    named = [p for p in files if p.suffix.lower() in (".dcm", ".dicom", ".ima")]
+    return bool(named) or any(_is_dicom(p) for p in files[:ASKED])
+
+
+def not_asked_for(path: Path, asked: Iterable[str]) -> list[str]:
+    """The names of the folders at ``path`` that are none of ``asked``."""
+    base = path / COHORTS["test"] if (path / COHORTS["test"]).is_dir() else path
+    return sorted({p.name for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")} - set(asked))
+
+
+def _asked(base: Path, uid: str) -> StudyInput:
+    inside = base / uid
+    alone = base.resolve().name == uid  # the study's own folder was named
+    return StudyInput(uid, inside if inside.is_dir() else base if alone else None)
+
+
+def _below(folder: Path) -> list[Path]:
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += [Path(place, name) for name in names]
+    return found
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a broken link; the reader says why
+        return -1
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(PREAMBLE + len(MARK))[PREAMBLE:] == MARK
+    except OSError:
+        return False
+
+
+def _by_name(path: Path) -> tuple[list[str | int], str]:
+    return numeric_aware(path.name)

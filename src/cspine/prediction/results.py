@@ -1,0 +1,93 @@
+"""One study's answer: its probabilities, the slices they come from, and what was wrong with its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cspine.bundles.manifest import Bundle
+from cspine.bundles.points import Point
+from cspine.findings import Finding
+from cspine.metric import Floats
+from cspine.prediction.reading import ReadStudy
+from cspine.predictions import apply_choice, highest_slices, slices_taken
+from cspine.studies import LABELS, UID, VERTEBRAE
+
+SLICE_COLUMNS = ["z_index", "slice_number", "file", "frame", *VERTEBRAE]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What is known of one study.
+
+    Attributes:
+        uid: the name of its folder.
+        probability: (8,) in the order of LABELS; the prior where ``reason`` says why.
+        slices: SLICE_COLUMNS, the mean of the models; no row where the prior is given.
+        reason: code of why the prior is given; "" for a prediction.
+        detail: the same in words.
+        findings: about its files.
+        pictures: vertebra -> file name of its key slice's picture.
+        seconds: step -> what it took.
+    """
+
+    uid: str
+    probability: Floats
+    slices: pd.DataFrame
+    reason: str = ""
+    detail: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def key_row(self, vertebra: str) -> int:
+        """The row of ``slices`` in which the vertebra is most probably fractured; -1 without slices."""
+        return int(self.slices[vertebra].to_numpy().argmax()) if len(self.slices) else -1
+
+    def suspicious(self, points: dict[str, Point]) -> list[str]:
+        """The vertebrae that a person should look at: none of an unsuspicious patient, at least one of a suspicious."""
+        if self.reason or self.probability[0] < points["patient"].threshold:
+            return []
+        of_vertebrae = self.probability[1:]
+        found = [v for v, p in zip(VERTEBRAE, of_vertebrae, strict=True) if p >= points["vertebra"].threshold]
+        return found or [VERTEBRAE[int(of_vertebrae.argmax())]]
+
+
+def predicted(read: ReadStudy, by_model: NDArray[np.float32], bundle: Bundle) -> StudyResult:
+    """The answer of the models: each aggregates its own slices as chosen, and their mean is taken, as in a submission.
+
+    Args:
+        read: one slice at least.
+        by_model: (models, slices, 7).
+        bundle: the models' choices.
+    """
+    found = []
+    for values, choice in zip(by_model, bundle.choices, strict=True):
+        table = pd.DataFrame(values, columns=list(VERTEBRAE)).assign(**{"cohort": "test", UID: read.uid})
+        _, top = highest_slices(table, slices_taken(choice.chosen.vertebra))
+        found.append(apply_choice(top, choice)[0])
+    numbers = np.arange(len(read.files), dtype=np.int32)
+    columns: dict[str, Any] = {"z_index": numbers, "slice_number": read.slice_numbers}
+    columns |= {"file": read.files, "frame": read.frames}
+    columns |= dict(zip(VERTEBRAE, by_model.mean(axis=0).T, strict=True))
+    return StudyResult(read.uid, np.mean(found, axis=0), pd.DataFrame(columns)[SLICE_COLUMNS], findings=read.findings)
+
+
+def by_prior(uid: str, bundle: Bundle, reason: str, detail: str, findings: list[Finding]) -> StudyResult:
+    """The answer for a study without a prediction."""
+    return StudyResult(uid, bundle.prior, empty_slices(), reason, detail, findings)
+
+
+def empty_slices() -> pd.DataFrame:
+    """A table of SLICE_COLUMNS without a row."""
+    kinds = {"z_index": "int32", "slice_number": "int32", "file": "str", "frame": "int32"}
+    return pd.DataFrame(columns=SLICE_COLUMNS).astype(kinds | dict.fromkeys(VERTEBRAE, "float32"))
+
+
+def labels_of(result: StudyResult) -> dict[str, float]:
+    """The probabilities by label."""
+    return dict(zip(LABELS, result.probability.tolist(), strict=True))
