@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -66,7 +67,12 @@ def module_digests(stage: str, family: str | None = None) -> dict[str, str]:
 @cache
 def foreign_imports(stage: str, family: str | None = None) -> frozenset[str]:
     """The modules of other packages that the stage's code names, by their first part: ``torch``, ``cv2`` ..."""
-    names = [name.split(".")[0] for module in _modules(stage, family) for name in _imported(module)]
+    return foreign_to(_modules(stage, family))
+
+
+def foreign_to(modules: Iterable[str]) -> frozenset[str]:
+    """What these modules of the package import of others, by its first part."""
+    names = [name.split(".")[0] for module in modules for name in _imported(module)]
     return frozenset(names) - {"cspine", ""}
 
 

@@ -50,9 +50,10 @@ def main(
     asked, found = _asked(sample), Path(path)
     from cspine.bundles.manifest import read_bundle
     from cspine.bundles.needs import departures
+    from cspine.prediction.answers import Options
     from cspine.prediction.inputs import not_asked_for, studies_at
     from cspine.prediction.page import write_page
-    from cspine.prediction.session import Options, Session
+    from cspine.prediction.session import Session
 
     given = read_bundle(Path(bundle))
     say(given.name())
@@ -62,8 +63,8 @@ def main(
     _begin(time_limit, len(studies))
     extra = [] if asked is None else not_asked_for(found, asked["StudyInstanceUID"])
     beside = [_left_alone(uid) for uid in extra]
-    options = Options(device, threads, workers or _readers(), not no_pictures, study_seconds)
-    why = Session(given, studies, Path(out), asked, options, beside).run()
+    options = Options(device, threads, workers or _readers(), study_seconds)
+    why = Session(given, studies, Path(out), asked, options, not no_pictures, beside).run()
     write_page(Path(out), given, why)
     _say_where(Path(out), asked is not None, len(beside))
     return pausing.PAUSED if why not in ("", pausing.TIME_IS_UP) else 0

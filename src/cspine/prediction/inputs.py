@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cspine.errors import CspineError
-from cspine.hashing import digest_of
 from cspine.raw_folder import COHORTS, numeric_aware
 
 PREAMBLE, MARK = 128, b"DICM"  # PS3.10 7.1
@@ -26,18 +24,6 @@ class StudyInput:
 
     uid: str
     folder: Path | None
-
-    def files(self) -> tuple[tuple[str, int], ...]:
-        """Its files (name below the folder, bytes) in numeric-aware order; none without a folder."""
-        if self.folder is None:
-            return ()
-        found = [(path, os.path.relpath(path, self.folder)) for path in _below(self.folder)]
-        return tuple(sorted(((name, _size(path)) for path, name in found), key=lambda file: numeric_aware(file[0])))
-
-    def digest(self) -> str:
-        """What tells its present files from others: names, sizes and modification times."""
-        folder = self.folder or Path()
-        return digest_of(self.uid, [[name, size, _changed(folder / name)] for name, size in self.files()])
 
 
 def studies_at(path: Path, asked: Iterable[str] | None = None) -> list[StudyInput]:
@@ -81,28 +67,6 @@ def _asked(base: Path, uid: str) -> StudyInput:
     inside = base / uid
     alone = base.resolve().name == uid  # the study's own folder was named
     return StudyInput(uid, inside if inside.is_dir() else base if alone else None)
-
-
-def _below(folder: Path) -> list[Path]:
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        found += [Path(place, name) for name in names]
-    return found
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a broken link; the reader says why
-        return -1
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return -1
 
 
 def _is_dicom(path: Path) -> bool:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from cspine.findings import Finding
 from cspine.hashing import digest_of
+from cspine.prediction.listings import files_below, listing_digest
 from cspine.prediction.results import StudyResult, empty_slices
 from cspine.writing import replacing
 
@@ -29,23 +30,23 @@ class Parts:
         self.folder, self.made_by = out / FOLDER, made_by
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, uid: str, files: str) -> StudyResult | None:
-        """The answer kept for a study whose files have this digest, or None."""
+    def find(self, uid: str, folder: Path | None = None) -> StudyResult | None:
+        """The answer kept for a study, or None; with ``folder``, only where its files are what they were."""
         path = self._path(uid)
         try:
             stored = pq.ParquetFile(path)
             note = json.loads((stored.schema_arrow.metadata or {})[NOTE])
-            if (note["files"], note["made_by"]) != (files, self.made_by):
-                return None
-            return _result(note["result"], stored)
+            result = _result(note["result"], stored)
+            same = folder is None or listing_digest(files_below(folder)) == result.listing
+            return result if same and note["made_by"] == self.made_by else None
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):  # none there, or torn
             return None
 
-    def keep(self, result: StudyResult, files: str) -> None:
+    def keep(self, result: StudyResult) -> None:
         """Keep an answer, whole or not at all."""
         about = {**asdict(replace(result, slices=empty_slices())), "probability": result.probability.tolist()}
         del about["slices"]
-        note = json.dumps({"files": files, "made_by": self.made_by, "result": about})
+        note = json.dumps({"made_by": self.made_by, "result": about})
         table = pa.Table.from_pandas(result.slices, preserve_index=False).replace_schema_metadata({NOTE: note})
         path = self._path(result.uid)
         with replacing(path, path.with_suffix(".tmp")) as stream:

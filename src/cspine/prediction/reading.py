@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from cspine.cache.codecs import LOSSLESS, decode, encode
 from cspine.dicom import read_study
 from cspine.faults import fault_point
 from cspine.findings import Finding
-from cspine.views.study_rows import Form, StudyJob
+from cspine.prediction.listings import files_below, listing_digest
+from cspine.views.study_rows import Form
 from cspine.views.windows import resize_slice
 
 CRASHED = "decoder-crash"
@@ -31,6 +33,7 @@ class ReadStudy:
         frames: int32 (n,), the number of the frame in its file, from 1.
         findings: what was wrong.
         reason: why there is no slice; "" when there is one.
+        listing: digest of its files' names, sizes and times; "" where nobody looked.
         seconds: that it took.
     """
 
@@ -41,16 +44,18 @@ class ReadStudy:
     frames: NDArray[np.int32]
     findings: list[Finding] = field(default_factory=list)
     reason: str = ""
+    listing: str = ""
     seconds: float = 0.0
 
 
-def read_for(job: StudyJob, form: Form) -> ReadStudy:
-    """Read one study; never raises for bad input."""
-    uid = job.folder.name
+def read_for(folder: Path, form: Form) -> ReadStudy:
+    """Read the study in ``folder``; never raises for bad input."""
+    uid = folder.name
     fault_point("read-study")
     fault_point(f"read-study-{uid}")
     begun = time.perf_counter()
-    study = read_study(job.folder, [name for name, _ in job.files])
+    files = files_below(folder)
+    study = read_study(folder, [name for name, _, _ in files])
     pixels = np.empty((len(study.files), form.pixels, form.pixels), np.uint8)
     for z in range(len(study.files)):
         pixels[z] = _as_cached(resize_slice(study.grey_levels(z, form.window), form.pixels, form.centre), form)
@@ -62,15 +67,16 @@ def read_for(job: StudyJob, form: Form) -> ReadStudy:
         study.frames,
         study.findings,
         study.reason,
+        listing_digest(files),
         time.perf_counter() - begun,
     )
 
 
-def lost(job: StudyJob) -> ReadStudy:
+def lost(folder: Path) -> ReadStudy:
     """What stands for a study whose reading killed its process, or did not end."""
     detail = "the process that read this study was killed, or did not end"
-    finding = Finding(job.folder.name, CRASHED, "", detail, "study has no slices; predicted from the prior")
-    return nothing_of(job.folder.name, [finding], CRASHED)
+    finding = Finding(folder.name, CRASHED, "", detail, "study has no slices; predicted from the prior")
+    return nothing_of(folder.name, [finding], CRASHED)
 
 
 def nothing_of(uid: str, findings: list[Finding], reason: str) -> ReadStudy:

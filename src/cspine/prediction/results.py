@@ -33,6 +33,7 @@ class StudyResult:
         findings: about its files.
         pictures: vertebra -> file name of its key slice's picture.
         seconds: step -> what it took.
+        listing: digest of its files as they were listed.
     """
 
     uid: str
@@ -43,6 +44,7 @@ class StudyResult:
     findings: list[Finding] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    listing: str = ""
 
     def key_row(self, vertebra: str) -> int:
         """The row of ``slices`` in which the vertebra is most probably fractured; -1 without slices."""

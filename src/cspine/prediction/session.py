@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,35 +18,21 @@ import pandas as pd
 from cspine import pausing
 from cspine.amounts import duration
 from cspine.bundles.manifest import Bundle
+from cspine.faults import fault_point
 from cspine.findings import Finding, findings_table
 from cspine.hashing import digest_of
+from cspine.prediction.answers import Options, answers
 from cspine.prediction.inputs import StudyInput
+from cspine.prediction.key_slices import FOLDER
 from cspine.prediction.parts import Parts
-from cspine.prediction.reading import ReadStudy, lost, read_for
-from cspine.prediction.results import StudyResult, by_prior, labels_of, predicted
+from cspine.prediction.results import StudyResult, by_prior, labels_of
 from cspine.prediction.tables import triage, triage_row, write_csv, write_predictions
 from cspine.progress import report, say
 from cspine.studies import LABELS
-from cspine.study_pool import studies_read
 from cspine.submission import filled, write_submission_file
-from cspine.views.study_rows import StudyJob
-
-if TYPE_CHECKING:  # torch takes seconds to import: the first submission is written before
-    from cspine.prediction.ensemble import Ensemble
 
 SECONDS_BETWEEN_SUBMISSIONS = 5.0
 NO_FOLDER, OUT_OF_TIME, STOPPED = "no-folder", "out-of-time", "stopped"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the machine and the person decide; no number depends on it but for the last digits of other devices."""
-
-    device: str = "auto"  # auto | cpu | cuda | cuda:1
-    threads: int = 0  # torch's; 0 = the workflow's
-    workers: int = 1  # processes that read
-    pictures: bool = True  # of key slices
-    study_seconds: float = 300.0  # after which a study that is still being read is given up
 
 
 @dataclass
@@ -60,6 +45,7 @@ class Session:
         out: the folder of everything that is written.
         sample: the rows of a sample submission, or None: then there is no submission.csv.
         options: see Options.
+        pictures: whether key slices are drawn.
         beside: findings about the input as a whole.
     """
 
@@ -68,16 +54,17 @@ class Session:
     out: Path
     sample: pd.DataFrame | None
     options: Options
+    pictures: bool = True
     beside: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
-        options = self.options
-        self.parts = Parts(self.out, digest_of(self.bundle.id, options.device, options.threads, options.pictures))
+        made_by = digest_of(self.bundle.id, self.options.device, self.options.threads, self.pictures)
+        self.parts = Parts(self.out, made_by)
         self.rows: dict[str, dict[str, object]] = {}  # of triage.csv
         self.known: dict[str, dict[str, float]] = {}  # study -> label -> probability, of predicted ones
         self.findings: list[Finding] = list(self.beside)
-        self.digests: dict[str, str] = {}
+        self.answered: set[str] = set()  # studies whose answers are kept
         self.reasons: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.published = 0.0
@@ -98,64 +85,28 @@ class Session:
 
     def _predict(self) -> None:
         """Every study: found among the kept ones, or read in a worker and predicted here."""
-        waiting = []
+        waiting: list[Path] = []
         for study in self.studies:
-            self.digests[study.uid] = study.digest()
-            kept = self.parts.find(study.uid, self.digests[study.uid])
+            kept = self.parts.find(study.uid, study.folder)
             if study.folder is None:
                 self._take(by_prior(study.uid, self.bundle, NO_FOLDER, "no folder of this name", []), keep=False)
             elif kept is not None:
                 self._take(kept, keep=False)
             else:
-                waiting.append(study)
+                waiting.append(study.folder)
         if self.known and waiting:
             say(f"predict: goes on; {_studies(len(self.known))} predicted before, {_studies(len(waiting))} to do")
-        jobs = [StudyJob(study.folder, study.files()) for study in waiting if study.folder is not None]
-        if not jobs:
-            return
-        options = self.options
-        with studies_read(jobs, read_for, self.bundle.form, lost, options.workers, options.study_seconds) as reads:
-            from cspine.prediction.ensemble import Ensemble  # while the workers read the first studies
-
-            ensemble = Ensemble(self.bundle, options.device, options.threads)
-            for job, read in zip(jobs, reads, strict=True):
-                self._take(self._answer(job, read, ensemble), keep=True)
-
-    def _answer(self, job: StudyJob, read: ReadStudy, ensemble: Ensemble) -> StudyResult:
-        if not len(read.pixels):
-            detail = next((f.detail for f in read.findings if f.code == read.reason), "")
-            return by_prior(read.uid, self.bundle, read.reason, detail, read.findings)
-        begun = time.perf_counter()
-        result = predicted(read, ensemble.predict(read.pixels), self.bundle)
-        computed = time.perf_counter()
-        pictures = self._pictures(job, read, result, ensemble) if self.options.pictures else {}
-        seconds = {"reading": read.seconds, "network": computed - begun, "pictures": time.perf_counter() - computed}
-        return replace(result, pictures=pictures, seconds=seconds)
-
-    def _pictures(self, job: StudyJob, read: ReadStudy, result: StudyResult, ensemble: Ensemble) -> dict[str, str]:
-        """Draw the key slice of each suspicious vertebra: vertebra -> file name."""
-        suspicious = result.suspicious(self.bundle.points)
-        if not suspicious:
-            return {}
-        from cspine.prediction import key_slices
-
-        form, drawn = self.bundle.form, {}
-        for vertebra in suspicious:
-            row = result.key_row(vertebra)
-            image = key_slices.full_slice(job.folder, read.files[row], int(read.frames[row]), form)
-            if image is None:
-                continue
-            name = key_slices.picture_name(result.uid, vertebra)
-            evidence = ensemble.evidence(read.pixels, row, vertebra)
-            title = key_slices.title_of(result, vertebra, row)
-            key_slices.draw(self.out / key_slices.FOLDER / name, image, evidence, form, title, self.bundle.warning())
-            drawn[vertebra] = name
-        return drawn
+        for answer in answers(waiting, self.bundle, self.options, self.out / FOLDER if self.pictures else None):
+            self._take(answer, keep=True)
+            fault_point("predict-answer")
+            pausing.stop_if_wanted()  # the watch looks four times a second, and small studies are faster
 
     def _take(self, result: StudyResult, keep: bool) -> None:
         with pausing.held():
             if keep:
-                self.parts.keep(result, self.digests[result.uid])
+                self.parts.keep(result)
+            if keep or result.listing:
+                self.answered.add(result.uid)
             self.rows[result.uid] = triage_row(result, self.bundle.points)
             self.findings += result.findings
             self.seconds.update(result.seconds)
@@ -191,7 +142,7 @@ class Session:
     def _results(self) -> Iterator[StudyResult]:
         """Every answer again, from where it is kept."""
         for study in self.studies:
-            kept = self.parts.find(study.uid, self.digests.get(study.uid, ""))
+            kept = self.parts.find(study.uid) if study.uid in self.answered else None
             reason, _, detail = str(self.rows[study.uid]["reason"]).partition(": ")
             yield kept or by_prior(study.uid, self.bundle, reason, detail, [])
 

@@ -1,0 +1,100 @@
+"""A bundle's models on the labelled studies of a data folder that they have not seen: nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cspine.bundles.manifest import read_bundle
+from cspine.bundles.seen import unseen
+from cspine.errors import CspineError
+from cspine.findings import Finding, findings_table
+from cspine.prediction.answers import Options, answers
+from cspine.prediction.parts import Parts
+from cspine.prediction.results import StudyResult, by_prior, labels_of
+from cspine.prediction.tables import write_predictions
+from cspine.progress import report, say
+from cspine.raw_folder import COHORTS, files_by_study, read_rows
+from cspine.runtime import runtime, workers
+from cspine.stage import InPath, OutPath, RawFolder, Scratch
+from cspine.studies import UID
+from cspine.tables import write_table
+
+USES_GPU = True
+NO_FOLDER = "no-folder"
+
+
+@dataclass(frozen=True)
+class PredictWithBundleConfig:
+    """What a bundle does not decide."""
+
+    threads: int = 0  # torch's; 0 = as the bundle was trained
+
+
+def predict_with_bundle(
+    root: RawFolder,
+    manifest: InPath,
+    train: InPath,
+    train_shards: list[InPath],
+    study_probabilities: OutPath,
+    predictions: OutPath,
+    findings: OutPath,
+    parts: Scratch,
+    *,
+    config: PredictWithBundleConfig,
+) -> None:
+    """Read and predict the studies of train.csv; finished studies outlive a kill.
+
+    Args:
+        root: the raw folder; studies lie in its train_images.
+        manifest: bundle.json, beside its files; they are compared with it.
+        train: the inventory's snapshot of train.csv; which studies.
+        train_shards: the inventory's lists of their files.
+        study_probabilities: StudyInstanceUID, patient_overall, C1..C7, reason ("" = predicted, else the prior).
+        predictions: as `cspine predict` writes them.
+        findings: what was wrong with the input.
+        parts: a folder for the finished studies.
+        config: see PredictWithBundleConfig.
+
+    Raises:
+        CspineError: no bundle, or its models have seen every study.
+    """
+    bundle = read_bundle(manifest.parent)
+    listed = [row[UID] for _, row in read_rows(train, (UID,))]
+    uids = unseen(listed, bundle.manifest["seen"])
+    say(f"{bundle.name()}; {len(listed) - len(uids)} of {len(listed)} studies it was taught by are left out")
+    if not uids:
+        raise CspineError(
+            f"{train}: the models of the bundle in {manifest.parent} have seen all {len(listed)} labelled studies; "
+            "expected studies that are new to them (data.root), or a bundle of folds that hold some out"
+        )
+    folders, kept = _folders(root / COHORTS["train"], uids, set(files_by_study(train_shards))), Parts(parts, bundle.id)
+    done = {uid: found for uid, folder in folders.items() if (found := kept.find(uid, folder)) is not None}
+    options = Options(runtime().device, config.threads, workers())
+    waiting = [folder for uid, folder in folders.items() if uid not in done]
+    for answer in answers(waiting, bundle, options):
+        kept.keep(answer)
+        done[answer.uid] = answer
+        report("predict_with_bundle", len(done), len(folders), "studies")
+    results = [done.get(uid) or by_prior(uid, bundle, NO_FOLDER, "no folder in train_images", []) for uid in uids]
+    write_table(_table(results), study_probabilities)
+    write_predictions(predictions, results)
+    found = [finding for result in results for finding in result.findings]
+    write_table(findings_table([*found, *_seen(set(listed) - set(uids))]), findings)
+
+
+def _folders(root: Path, uids: list[str], with_files: set[str]) -> dict[str, Path]:
+    return {uid: root / uid for uid in uids if uid in with_files}
+
+
+def _table(results: list[StudyResult]) -> pd.DataFrame:
+    return pd.DataFrame([{UID: r.uid, **labels_of(r), "reason": r.reason} for r in results])
+
+
+def _seen(uids: set[str]) -> list[Finding]:
+    return [
+        Finding(uid, "seen-in-training", "", "a model of the bundle learnt from it", "not evaluated")
+        for uid in sorted(uids)
+    ]
