@@ -92,7 +92,9 @@ def test_the_workflow_runs_in_what_is_unpacked(there: Installed, unpacked: Path)
 def test_a_checkout_is_unpacked_too_and_only_into_an_empty_folder(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["unpack", "project"]) == 0
+    Path("project").mkdir()
+    number = Path("project").stat().st_ino
+    assert main(["unpack", "project"]) == 0 and Path("project").stat().st_ino == number
     assert {path.name for path in Path("project").iterdir()} == PARTS
     before = content(workplace)
     assert main(["unpack", "project"]) == 1 and main(["unpack", "project/Snakefile"]) == 1

@@ -51,7 +51,7 @@ def wheel_name(pyproject: Path) -> str:
 
 
 def lay_out(files: Files, folder: Path) -> None:
-    """Copy the files to their places below ``folder``, which is there afterwards with all of them or not at all.
+    """Copy the files to their places below ``folder``; a copy that is cut off leaves nothing there.
 
     Args:
         files: of ``of_checkout`` or ``of_this_cspine``.
@@ -69,7 +69,10 @@ def lay_out(files: Files, folder: Path) -> None:
         place = temporary / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)  # without times and modes: those of a mounted wheel mean nothing
-    temporary.replace(folder)
+    folder.mkdir(exist_ok=True)  # one that is there is filled, not replaced: somebody's shell may stand in it
+    for path in sorted(temporary.iterdir()):
+        path.replace(folder / path.name)
+    temporary.rmdir()
 
 
 def _listed(root: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,8 +32,10 @@ def main(wheels: list[str] | None = None, requires: list[str] | None = None, kee
     Args:
         wheels: folders in which wheels are looked for, at any depth
         requires: what is needed, e.g. snakemake>=9.19 (default: all that the installed cspine requires)
-        keep: a folder in which wheels that came from the network are kept, for a session without one
+        keep: a folder in which the wheels that were installed are kept, for a session without network
     """
+    if importlib.util.find_spec("packaging") is None:
+        raise CspineError("equip itself needs packaging, which this Python lacks: pip install packaging")
     wanted, folders = equipment.needed() if requires is None else requires, wheels or []
     missing = equipment.lacking(wanted)
     if not missing:
@@ -41,7 +45,12 @@ def main(wheels: list[str] | None = None, requires: list[str] | None = None, kee
     _refuse_to_replace(requirement.name for requirement in missing)
     found, unmet = equipment.chosen(missing, _wheels_below(folders))
     with tempfile.TemporaryDirectory() as temporary:
-        _install(_fetched(missing, unmet, folders, Path(keep or temporary)) if unmet else found)
+        chosen = _fetched(missing, unmet, folders, Path(temporary)) if unmet else found
+        _install(chosen)
+        if keep:
+            Path(keep).mkdir(parents=True, exist_ok=True)
+            for path in chosen:
+                shutil.copy(path, keep)
     importlib.invalidate_caches()
     if still := equipment.lacking(wanted):
         raise CspineError(f"still missing after installing: {_listed(still)}")
