@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ from smoke_projects import ROOT
 
 PROJECT = ROOT / "pyproject.toml"
 PIXELS, SLICES = 32, 5
-VIEW = {"centre": 0.8, "window_center": 400.0, "window_width": 2000.0}
-PREDICTION = {"family": "slice_cnn", "batch_size": 4, "precision": "auto", "threads": 1}
+VIEW: dict[str, Any] = {"centre": 0.8, "window_center": 400.0, "window_width": 2000.0}
+PREDICTION: dict[str, Any] = {"family": "slice_cnn", "batch_size": 4, "precision": "auto", "threads": 1}
 
 
 def small_bundle(
@@ -89,7 +90,8 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
 
 def _network(seed: int, neighbours: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    network = slice_cnn.build(slice_cnn.NetworkConfig(**NETWORK | {"neighbours": neighbours}))
+    settings: dict[str, Any] = NETWORK | {"neighbours": neighbours}
+    network = slice_cnn.build(slice_cnn.NetworkConfig(**settings))
     for module in network.modules():  # statistics as after a training, so that slices differ in their answers
         if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
             module.running_mean.normal_(0, 0.1)

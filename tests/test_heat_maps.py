@@ -52,8 +52,8 @@ def test_a_region_is_where_a_bright_square_of_the_slice_was_cached(rows: int, co
     image = np.zeros((rows, columns), np.uint8)
     top, left, side = rows // 2 + 10, columns // 2 - 40, 40
     image[top : top + side, left : left + side] = 255
-    cached = resize_slice(image, 60, centre).astype(np.float32) / 255
-    region = region_of(cached, rows, columns, centre)
+    cached = resize_slice(image, 60, centre) / 255
+    region = region_of(cached.astype(np.float32), rows, columns, centre)
     assert region is not None
     cell = Field.of(rows, columns, centre).side / 60
     for found, wanted in zip((region.x, region.y, region.width, region.height), (left, top, side, side), strict=True):

@@ -71,7 +71,7 @@ def predict_with_bundle(
             "expected studies that are new to them (data.root), or a bundle of folds that hold some out"
         )
     folders, kept = _folders(root / COHORTS["train"], uids, set(files_by_study(train_shards))), Parts(parts, bundle.id)
-    done = {uid: found for uid, folder in folders.items() if (found := kept.find(uid, folder)) is not None}
+    done = {uid: answer for uid, folder in folders.items() if (answer := kept.find(uid, folder)) is not None}
     options = Options(runtime().device, config.threads, workers())
     waiting = [folder for uid, folder in folders.items() if uid not in done]
     for answer in answers(waiting, bundle, options):
@@ -81,8 +81,8 @@ def predict_with_bundle(
     results = [done.get(uid) or by_prior(uid, bundle, NO_FOLDER, "no folder in train_images", []) for uid in uids]
     write_table(_table(results), study_probabilities)
     write_predictions(predictions, results)
-    found = [finding for result in results for finding in result.findings]
-    write_table(findings_table([*found, *_seen(set(listed) - set(uids))]), findings)
+    about = [finding for result in results for finding in result.findings]
+    write_table(findings_table([*about, *_seen(set(listed) - set(uids))]), findings)
 
 
 def _folders(root: Path, uids: list[str], with_files: set[str]) -> dict[str, Path]:
