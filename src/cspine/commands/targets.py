@@ -7,7 +7,7 @@ TARGETS = {
     "audit": "what is wrong with the data, and what a run will do about it: results/audit.html",
     "cache": "read the CT once: pixel cache and index, before any training",
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
-    "evaluate": "a bundle's models on the labelled studies they have not seen (evaluate.bundle, data.root); trains nothing",
+    "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
     "evidence": "does the method work? On its own phantom, in experiments/evidence/ (half an hour on 2 cores)",
     "results/<method>/score.txt": "one method's score; the methods are the blocks of config.yaml",
     "results/…": "any other result by its path, e.g. results/labels/slices.parquet",
