@@ -254,8 +254,8 @@ def test_folders_and_tables_that_do_not_agree_are_reported(root: Path, tmp_path:
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("train.csv", "s9,1,0,0,0,0,2,0,0", r"train\.csv, line 6: column C5 is '2', expected 0 or 1"),
-        ("train.csv", "s9,1,0,0", r"train\.csv, line 6: column C3 is '', expected 0 or 1"),
+        ("train.csv", "s9,1,0,0,0,0,2,0,0", r"train\.csv, line 6: column C5 is '2', expected 0, 1 or a blank"),
+        ("train.csv", "s9,1,0,0", r"train\.csv, line 6: column C3 is '\(no cell\)', expected 0, 1 or a"),
         ("train_bounding_boxes.csv", "s1,1,2,wide,4,5", r"boxes\.csv, line 4: column width is 'wide'"),
     ],
 )

@@ -68,28 +68,31 @@ def paired_difference(
 
 
 def auc(truth: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve by ranks, ties counting half; NaN when only one class occurs."""
+    """Area under the ROC curve by ranks, ties counting half, of what is known (NaN is not); NaN of one class only."""
     from scipy.stats import rankdata  # half a second of imports, which most that resample do not need
 
-    positive = np.asarray(truth) == 1
+    known = _known(truth)
+    positive = (np.asarray(truth) == 1)[known]
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
         return float("nan")
-    ranks = rankdata(np.asarray(score, dtype=np.float64))
+    ranks = rankdata(np.asarray(score, dtype=np.float64)[known])
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def resampled_aucs(truth: ArrayLike, score: ArrayLike, counts: Floats) -> Floats:
     """The AUC of every resample, (draws,); NaN for a resample with one class only.
 
-    Each positive study beats the negatives that score below it and half of those that tie, as often as both
-    were drawn: one sort for all resamples, then sums over how often each study was drawn.
+    Studies whose truth is NaN (unknown) count in none. Each positive study beats the negatives that score below it
+    and half of those that tie, as often as both were drawn: one sort for all resamples, then sums over how often each
+    study was drawn.
     """
-    score = np.asarray(score, dtype=np.float64)
+    score, known = np.asarray(score, dtype=np.float64), _known(truth)
     order = np.argsort(score, kind="stable")
+    order = order[known[order]]
     ordered, positive = score[order], (np.asarray(truth) == 1)[order]
     drawn = counts[:, order]
-    negatives = np.zeros((len(drawn), len(score) + 1))
+    negatives = np.zeros((len(drawn), len(order) + 1))
     np.cumsum(np.where(positive, 0.0, drawn), axis=1, out=negatives[:, 1:])
     below = negatives[:, np.searchsorted(ordered, ordered[positive], side="left")]
     not_above = negatives[:, np.searchsorted(ordered, ordered[positive], side="right")]
@@ -102,3 +105,7 @@ def resampled_aucs(truth: ArrayLike, score: ArrayLike, counts: Floats) -> Floats
 def auc_estimate(truth: ArrayLike, score: ArrayLike, counts: Floats, level: float = 0.95) -> Estimate:
     """The AUC over all studies with its interval."""
     return Estimate(auc(truth, score), *interval(resampled_aucs(truth, score, counts), level))
+
+
+def _known(truth: ArrayLike) -> NDArray[np.bool_]:
+    return ~np.isnan(np.asarray(truth, dtype=np.float64))

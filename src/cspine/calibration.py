@@ -47,7 +47,7 @@ def fit_platt(truth: Floats, probability: Floats, normalisation: str, prior_stre
     hundreds overrule it.
 
     Args:
-        truth: (studies, 8), 0 or 1, in the order of LABELS.
+        truth: (studies, 8), 0, 1 or NaN (unknown, which has no weight), in the order of LABELS.
         probability: (studies, 8) uncalibrated.
         normalisation: a form of the metric, see ``cspine.metric``.
         prior_strength: above 0; also what keeps the fit finite when one class is missing.
@@ -56,6 +56,7 @@ def fit_platt(truth: Floats, probability: Floats, normalisation: str, prior_stre
     weights = label_weights(truth)
     per_exam = normalisation == "per_exam"
     weights = weights / (weights.sum(axis=1, keepdims=True) if per_exam else weights.sum(axis=1).mean())
+    truth = np.where(np.isnan(truth), 0.0, truth)
     return Platt(
         patient=_fit_line(truth[:, :1], probability[:, :1], weights[:, :1], prior_strength),
         vertebrae=_fit_line(truth[:, 1:], probability[:, 1:], weights[:, 1:], prior_strength),

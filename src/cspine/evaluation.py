@@ -20,8 +20,8 @@ Row = dict[str, float]
 def evaluate(
     network: nn.Module, loss: Loss, batches: Iterable[Sequence[Tensor]], device: torch.device, precision: Precision
 ) -> Row:
-    """Figures on ``batches``: each term of the loss, and accuracy at 0.5 over slice x vertebra cells beside that of
-    "all negative"."""
+    """Figures on ``batches``: each term of the loss, and accuracy at 0.5 over the known slice x vertebra cells beside
+    that of "all negative"."""
     cells = np.zeros(4)  # true positives, positives, true negatives, negatives
     sums = norms = torch.zeros(len(loss.terms), dtype=torch.float64)
     network.eval()
@@ -32,8 +32,10 @@ def evaluate(
             logits = logits.float().cpu()
             sums, norms = sums + loss.sums(logits, target, weight), norms + loss.norms(target, weight)
             called = torch.sigmoid(logits[:, : loss.judged]) >= THRESHOLD
-            truth = target[:, : loss.judged] >= THRESHOLD
-            cells += [float(c.sum()) for c in (called & truth, truth, ~called & ~truth, ~truth)]
+            known = ~target[:, : loss.judged].isnan()
+            truth = target[:, : loss.judged] >= THRESHOLD  # false where unknown
+            whole = ~truth & known
+            cells += [float(c.sum()) for c in (called & truth, truth, ~called & whole, whole)]
     hits, positives, passes, negatives = cells
     found = {f"select_{name}": _ratio(s, n) for name, s, n in zip(loss.terms, sums, norms, strict=True)}
     return found | {

@@ -160,7 +160,7 @@ def _slice_auc(test: TestSet, arm: Arm, counts: Floats, shown: NDArray[np.bool_]
 
 
 def _enough(labels: Floats) -> bool:
-    return LEAST_POSITIVES <= labels.sum() <= len(labels) - LEAST_POSITIVES
+    return min(int((labels == value).sum()) for value in (0, 1)) >= LEAST_POSITIVES
 
 
 def _mean(found: list[Measured]) -> Measured:

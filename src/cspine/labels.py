@@ -1,6 +1,7 @@
 """Slice labels from boxes: what the teacher is taught, and by which studies (system S3, step 1).
 
-The box file names no vertebra, so a boxed slice is positive for every fractured vertebra of its study.
+The box file names no vertebra, so a boxed slice is positive for every fractured vertebra of its study, and UNKNOWN for
+those of which nobody knows whether they are.
 ASSUME: that is the source's rule; it is ambiguous where a study has several (132 of the 235 boxed ones).
 """
 
@@ -15,7 +16,7 @@ from cspine.errors import CspineError
 from cspine.findings import Finding
 from cspine.folds import readable_training_studies
 from cspine.hashing import seed_of
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import UID, UNKNOWN, VERTEBRAE
 
 COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, "source", "weight", "first_round"]
 SLICE_KEY = [UID, "slice_number"]
@@ -75,12 +76,12 @@ def labelled_studies(studies: pd.DataFrame, with_box: set[str]) -> tuple[pd.Data
     """The readable training studies whose slices need no model: StudyInstanceUID, C1..C7, boxed.
 
     Boxes on an unfractured study change nothing (train.csv wins; check_boxes reports them). A boxed study of
-    which no box is valid, or of which train.csv names no vertebra, is left out: teaching it as negative would
-    contradict its label.
+    which no box is valid, or all of whose vertebrae train.csv calls unfractured, is left out: teaching it as negative
+    would contradict its label. One whose fractured vertebrae are unknown teaches where it has no box.
     """
     known = readable_training_studies(studies)
-    vertebra = known[list(VERTEBRAE)].eq(1).any(axis=1)
-    fractured = vertebra | known["patient_overall"].eq(1)
+    vertebra = known[list(VERTEBRAE)].isin([1, UNKNOWN]).any(axis=1)  # that the boxes may mean
+    fractured = known[list(VERTEBRAE)].eq(1).any(axis=1) | known["patient_overall"].eq(1)
     box = known[UID].isin(with_box)
     no_vertebra = known.loc[box & fractured & ~vertebra, UID]
     no_valid_box = known.loc[known["boxed"] & ~box & fractured, UID]
@@ -101,13 +102,13 @@ def draw_unfractured(uids: list[str], count: int, seed: int) -> list[str]:
 
 
 def check_labels(labels: pd.DataFrame, taught: pd.DataFrame, slices: pd.DataFrame, with_box: pd.DataFrame) -> None:
-    """Each slice of each labelled study once; the positive ones are the valid boxed ones and no others."""
+    """Each slice of each labelled study once; those not all negative are the valid boxed ones and no others."""
     expected = (slices.loc[slices["cohort"] == "train", UID].isin(taught[UID])).sum()
     assert len(labels) == expected, f"{len(labels)} labelled slices, the labelled studies have {expected}"
     assert not labels.duplicated([UID, "z_index"]).any(), "a slice is labelled twice"
     box = labels["source"] == "box"
-    positive = labels[list(VERTEBRAE)].any(axis=1)
-    assert (positive == box).all(), "positive slices and boxed slices differ"
+    not_negative = labels[list(VERTEBRAE)].ne(0).any(axis=1)
+    assert (not_negative == box).all(), "slices that are not negative and boxed slices differ"
     due = with_box[with_box[UID].isin(taught.loc[taught["boxed"], UID])]
     kept = labels.loc[box, SLICE_KEY].drop_duplicates()
     assert len(kept) == len(due), f"{len(due)} valid boxed slices, {len(kept)} labelled"

@@ -2,7 +2,8 @@
 
 A loss of several terms is  sum_k coefficient_k * sum_k / norm_k.  Sums depend on the outputs, norms on the targets
 only; both add up over the parts of a batch. With the norms of the whole batch, the gradients of its parts therefore
-add up to the gradient of the whole batch's loss, however unequal the parts.
+add up to the gradient of the whole batch's loss, however unequal the parts. A target that is NaN is unknown: it counts
+in no sum and no norm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cspine.metric import NEGATIVE_WEIGHTS, POSITIVE_WEIGHTS
 from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
 
-#: the columns of an example's targets: fractured 0..1, shown in the slice 0..1 (NaN = unknown), any of it fractured
+#: the columns of an example's targets: fractured 0..1, shown in the slice 0..1, any of it fractured; NaN = unknown
 TARGETS = (*VERTEBRAE, *PRESENCE, "any_fracture")
 _FRACTURED, _PRESENT, _ANY = slice(0, 7), slice(7, 14), slice(14, 15)
 
@@ -70,26 +71,31 @@ class FractureLoss(Loss):
 
     def sums(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss; logits (n, len(outputs)), targets (n, len(TARGETS))."""
-        fractured = target[:, _FRACTURED]
-        found = [(self._weights(fractured, weight) * self._losses(logits[:, _FRACTURED], fractured)).sum()]
+        fractured, known = _known(target[:, _FRACTURED])
+        weights = self._weights(fractured, weight) * known
+        found = [(weights * self._losses(logits[:, _FRACTURED], fractured)).sum()]
         if self.config.patient_term:
             found[0] = found[0] + _patient_sum(logits[:, _FRACTURED], target[:, _ANY], weight)
         if self.config.presence_weight > 0:
             shown, known = _known(target[:, _PRESENT])
             found.append((known * _bce(logits[:, _PRESENT], shown)).sum())
         if self.config.any_fracture_weight > 0:
-            found.append((weight[:, None] * _bce(logits[:, -1:], target[:, _ANY])).sum())
+            anywhere, known = _known(target[:, _ANY])
+            found.append((weight[:, None] * known * _bce(logits[:, -1:], anywhere)).sum())
         return torch.stack(found)
 
     def norms(self, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss."""
-        found = [self._weights(target[:, _FRACTURED], weight).sum()]
+        fractured, known = _known(target[:, _FRACTURED])
+        weights = self._weights(fractured, weight)
+        # two sums, since the order of adding up, and so the last bit, is another with the mask
+        found = [torch.where(known.bool().all(), weights.sum(), (weights * known).sum())]
         if self.config.patient_term:
             found[0] = found[0] + _patient_weights(target[:, _ANY], weight).sum()
         if self.config.presence_weight > 0:
             found.append(_known(target[:, _PRESENT])[1].sum())
         if self.config.any_fracture_weight > 0:
-            found.append(weight.sum())
+            found.append((weight * _known(target[:, _ANY])[1][:, 0]).sum())
         return torch.stack(found)
 
     def _weights(self, target: Tensor, weight: Tensor) -> Tensor:
@@ -115,10 +121,12 @@ def _known(target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _patient_weights(patient: Tensor, weight: Tensor) -> Tensor:
-    return weight[:, None] * (NEGATIVE_WEIGHTS[0] + (POSITIVE_WEIGHTS[0] - NEGATIVE_WEIGHTS[0]) * patient)
+    patient, known = _known(patient)
+    return weight[:, None] * (NEGATIVE_WEIGHTS[0] + (POSITIVE_WEIGHTS[0] - NEGATIVE_WEIGHTS[0]) * patient) * known
 
 
 def _patient_sum(logits: Tensor, patient: Tensor, weight: Tensor) -> Tensor:
     evidence = functional.softplus(logits).sum(1, keepdim=True)  # -log(1 - P)
     log_p = torch.log(-torch.expm1(-evidence.clamp_min(1e-7)))
-    return (_patient_weights(patient, weight) * ((1 - patient) * evidence - patient * log_p)).sum()
+    weights, patient = _patient_weights(patient, weight), _known(patient)[0]
+    return (weights * ((1 - patient) * evidence - patient * log_p)).sum()

@@ -6,7 +6,8 @@ divided by is not settled by any published source, so both forms are named and n
     per_exam (a)   sum(w * l) / sum(w) over the 8 rows of each study, then the plain mean over the studies
     pooled   (b)   sum(w * l) / sum(w) over all rows of all studies
 
-Both are weighted means of one loss per study: of weight 1 each, or of the study's own sum of weights.
+Both are weighted means of one loss per study: of weight 1 each, or of the study's own sum of weights. A row whose truth
+is unknown (NaN) has weight 0 in both; a study all of whose rows are unknown cannot be scored.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ NORMALISATIONS = ("per_exam", "pooled")
 NEGATIVE_WEIGHTS: Floats = np.array([7.0] + [1.0] * 7)  #: in the order of LABELS
 POSITIVE_WEIGHTS: Floats = 2.0 * NEGATIVE_WEIGHTS
 EPS = 1e-15  #: the clip of the auditable reference (mle-bench)
+NO_IDEA = 0.5  #: the constant of a label of which nothing is known
 
 
 def validate(truth: ArrayLike, probability: ArrayLike) -> tuple[Floats, Floats]:
     """Both as float arrays (studies, 8) in the order of LABELS.
 
     Raises:
-        CspineError: wrong or unequal shape, no study, a truth other than 0 or 1, a probability that is NaN or
-            outside [0, 1]; the message names the row and the label.
+        CspineError: wrong or unequal shape, no study, a truth other than 0, 1 or NaN (unknown), a study of which
+            nothing is known, a probability that is NaN or outside [0, 1]; the message names the row and the label.
     """
     labels = validate_truth(truth)
     values = np.asarray(probability, dtype=np.float64)
@@ -50,13 +52,18 @@ def validate_truth(truth: ArrayLike) -> Floats:
         raise CspineError(f"metric: the truth has shape {labels.shape}, expected (studies, 8): {', '.join(LABELS)}")
     if not len(labels):
         raise CspineError("metric: there is no study to score")
-    _refuse(~np.isin(labels, (0.0, 1.0)), labels, "truth", "0 or 1")
+    unknown = np.isnan(labels)
+    _refuse(~(np.isin(labels, (0.0, 1.0)) | unknown), labels, "truth", "0, 1 or NaN (unknown)")
+    if unknown.all(axis=1).any():
+        row = int(np.flatnonzero(unknown.all(axis=1))[0])
+        raise CspineError(f"metric: no label of row {row} is known; expected studies with at least one, leave it out")
     return labels
 
 
 def label_weights(truth: ArrayLike) -> Floats:
-    """The metric's weight of each label, (studies, 8): 7 or 14 for the patient, 1 or 2 for a vertebra."""
-    return np.where(validate_truth(truth) == 1, POSITIVE_WEIGHTS, NEGATIVE_WEIGHTS)
+    """The metric's weight of each label, (studies, 8): 7 or 14 for the patient, 1 or 2 for a vertebra, 0 if unknown."""
+    labels = validate_truth(truth)
+    return np.where(np.isnan(labels), 0.0, np.where(labels == 1, POSITIVE_WEIGHTS, NEGATIVE_WEIGHTS))
 
 
 def exam_losses(truth: ArrayLike, probability: ArrayLike, eps: float = EPS) -> Floats:
@@ -89,14 +96,18 @@ def best_constant(truth: ArrayLike, normalisation: str = "per_exam") -> Floats:
     For one label the loss is -[A log p + B log(1 - p)], A and B the shares of its positive and negative rows,
     least at p = A / (A + B). A row's share is w / (sum of its study's w) per exam, and w itself pooled,
     where for a prevalence f the optimum is 2f / (1 + f). A label without a positive gives 0: clip it before
-    it meets unseen studies.
+    it meets unseen studies. ASSUME: a vertebra that is known of no study is given the constant of all vertebrae
+    together; where no vertebra is known, or no patient, 0.5, which claims nothing.
     """
     labels = validate_truth(truth)
     shares = label_weights(labels)
     check_normalisation(normalisation)
     if normalisation == "per_exam":
         shares = shares / shares.sum(axis=1, keepdims=True)
-    return np.asarray((shares * labels).sum(axis=0) / shares.sum(axis=0))
+    positive, known = np.where(labels == 1, shares, 0.0).sum(axis=0), shares.sum(axis=0)
+    vertebrae = positive[1:].sum() / known[1:].sum() if known[1:].any() else NO_IDEA
+    fallback = np.array([NO_IDEA] + [vertebrae] * (len(LABELS) - 1))
+    return np.divide(positive, known, out=fallback, where=known > 0)
 
 
 def check_normalisation(normalisation: str) -> None:

@@ -18,6 +18,7 @@ from cspine.calibration import Line, Platt, cross_fitted, fit_platt
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import Floats, check_normalisation, weighted_log_loss
+from cspine.partial_labels import truth_of
 from cspine.studies import LABELS, UID, VERTEBRAE
 
 TO_PATIENT = ("max", "noisy_or")
@@ -136,7 +137,7 @@ def choose(top: Floats, truth: Floats, config: AggregateConfig) -> Choice:
 
     Args:
         top: (select studies, k, 7) from ``highest_slices``.
-        truth: (select studies, 8) in the order of LABELS.
+        truth: (select studies, 8) in the order of LABELS, NaN = unknown; patient_overall is known.
         config: see AggregateConfig.
     """
     combinations = [Combination(*c) for c in product(config.vertebra, config.patient, config.calibration, config.clip)]
@@ -186,7 +187,7 @@ def study_probabilities_of(
     if missing:
         raise CspineError(f"predictions: {len(missing)} select studies have none, the first is {missing[0]}")
     labels = studies[studies["cohort"] == "train"].set_index(UID)[list(LABELS)]
-    truth = labels.loc[table.loc[select, UID]].to_numpy(dtype=np.float64)
+    truth = truth_of(labels.loc[table.loc[select, UID]])
     choice = choose(top[select], truth, config)
     values = pd.DataFrame(apply_choice(top, choice), columns=list(LABELS))
     table = pd.concat([table[[UID, "cohort"]], values], axis=1)

@@ -23,7 +23,9 @@ class PseudoConfig:
     fold: int
     round: int = 1  # the round these labels teach; the predictions come from the one before
     threshold: float = 0.5  # ASSUME: a slice is positive from here on; the source names no threshold
-    agree_with_study: bool = True  # a vertebra that train.csv calls whole is whole in every slice
+    agree_with_study: bool = (
+        True  # a vertebra that train.csv calls whole is whole in every slice; an unknown one may be
+    )
     at_least_one_run: bool = True  # a fractured vertebra without a positive slice gets its most probable run
     run_fraction: float = 0.5  # the run's slices reach this share of the peak's probability
     run_slices: int = 7  # and it is at most this long
@@ -75,9 +77,9 @@ def pseudo_labels_of(
     tally = Tally(config)
     for study in studies.itertuples(index=False):
         rows = by_study[getattr(study, UID)].sort_values("z_index")
-        fractured = np.array([getattr(study, v) == 1 for v in VERTEBRAE])
-        over, run = mark_study(rows[list(VERTEBRAE)].to_numpy(dtype=np.float64), fractured, config)
-        tally.add(fractured, over, run)
+        label = np.array([getattr(study, v) for v in VERTEBRAE])
+        over, run = mark_study(rows[list(VERTEBRAE)].to_numpy(dtype=np.float64), label, config)
+        tally.add(label == 1, over, run)
         if (over | run).any() or config.without_positives == "keep":
             labels = pd.DataFrame((over | run).astype(np.int8), columns=list(VERTEBRAE), index=rows.index)
             parts.append(pd.concat([rows[[UID, "slice_number", "z_index"]], labels], axis=1))
@@ -87,14 +89,23 @@ def pseudo_labels_of(
     return table[COLUMNS], tally.table()
 
 
-def mark_study(probability: NDArray[np.float64], fractured: Marks, config: PseudoConfig) -> tuple[Marks, Marks]:
-    """Positive slices of one study (in z-order) by threshold and by run: two disjoint (slices, 7) arrays."""
+def mark_study(
+    probability: NDArray[np.float64], label: NDArray[np.integer | np.bool_], config: PseudoConfig
+) -> tuple[Marks, Marks]:
+    """Positive slices of one study (in z-order) by threshold and by run: two disjoint (slices, 7) arrays.
+
+    Args:
+        probability: (slices, 7).
+        label: (7,) of train.csv: 1, 0 or UNKNOWN. An unknown vertebra is positive where the model says so, and the
+            study's label neither forbids nor demands it.
+        config: see PseudoConfig.
+    """
     over = probability >= config.threshold
     if config.agree_with_study:
-        over &= fractured
+        over &= label != 0
     run = np.zeros_like(over)
     if config.at_least_one_run:
-        for vertebra in np.flatnonzero(fractured & ~over.any(axis=0)):
+        for vertebra in np.flatnonzero((label == 1) & ~over.any(axis=0)):
             first, last = run_around_peak(probability[:, vertebra], config.run_fraction, config.run_slices)
             run[first:last, vertebra] = True
     return over, run
@@ -128,7 +139,7 @@ class Tally:
         self.counts = {name: np.zeros(len(VERTEBRAE) + 1, dtype=np.int64) for name in COUNTS}
 
     def add(self, fractured: Marks, over: Marks, run: Marks) -> None:
-        """One study: its label (7,), and its slices by threshold and by run (slices, 7)."""
+        """One study: its vertebrae known to be fractured (7,), and its slices by threshold and by run (slices, 7)."""
         over, run = (np.column_stack([marks, marks.any(axis=1)]) for marks in (over, run))
         positive = over | run
         has = positive.any(axis=0)

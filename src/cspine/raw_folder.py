@@ -131,13 +131,16 @@ def observe_names(root: Path) -> str:
     return digest.hexdigest()
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV as (line number, {column: text}); only ``columns``, all of which must be there."""
+def read_rows(path: Path, columns: Sequence[str], absent: str = "") -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV as (line number, {column: text}); only ``columns``, all of which must be there.
+
+    ``absent`` stands for the cells that a line is too short to have.
+    """
     if not path.is_file():
         raise CspineError(f"{path} is not there; it must have the columns {', '.join(columns)}")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(stream, restval=absent)
             missing = [c for c in columns if c not in (reader.fieldnames or [])]
             if missing:
                 found = ", ".join(reader.fieldnames or []) or "nothing"

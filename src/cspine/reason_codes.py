@@ -37,7 +37,9 @@ _RAW_FOLDER = {
     "empty-folder": ("lost", "study folder without a file"),
     "duplicate-study": ("noted", "second row of a study in train.csv, with the same labels"),
     "duplicate-other-labels": ("doubtful", "second row of a study in train.csv, with other labels"),
-    "overall-not-max": ("doubtful", "patient_overall is not the largest of C1..C7"),
+    "overall-not-max": ("doubtful", "patient_overall is not the largest of C1..C7, as far as they are known"),
+    "partial-labels": ("noted", "blank labels of a study that do not follow from its others"),
+    "unknown-overall": ("partly", "patient_overall is blank, and does not follow from C1..C7"),
     "boxes-of-unknown-study": ("partly", "boxes of a study that train.csv does not name"),
     "mask-of-unknown-study": ("partly", "segmentation of a study that train.csv does not name"),
     "no-masks": ("noted", "no folder segmentations/"),
@@ -118,7 +120,7 @@ _SLICES_USED = {
 
 _BOXES = {
     "box-not-a-number": ("partly", "a value that is not a finite number"),
-    "box-unknown-study": ("partly", "study without labels"),
+    "box-unknown-study": ("partly", "study without labels, or whose patient_overall is unknown"),
     "box-in-unfractured-study": ("doubtful", "train.csv calls the study unfractured"),
     "box-in-unreadable-study": ("partly", "the study has no slices"),
     "box-without-slice": ("doubtful", "slice_number of no readable slice"),

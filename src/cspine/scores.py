@@ -18,6 +18,7 @@ from cspine.bootstrap import (
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import NORMALISATIONS, Floats, best_constant, exam_losses, exam_weights
+from cspine.partial_labels import truth_of
 from cspine.studies import LABELS, UID
 from cspine.submission import mean_of_folds, training_prior
 
@@ -50,7 +51,7 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class Scored:
-    """One cohort ready to be measured; arrays are (studies, 8) in the order of LABELS."""
+    """One cohort ready to be measured; arrays are (studies, 8) in the order of LABELS, an unknown truth is NaN."""
 
     cohort: str  # heldout | test
     truth: Floats
@@ -85,7 +86,7 @@ def score_heldout_studies(
         probability.append(heldout[list(LABELS)].to_numpy(dtype=np.float64))
         uids += list(heldout[UID])
     joined = {form: np.concatenate([c[form] for c in constants]) for form in NORMALISATIONS}
-    return Scored("heldout", labels.loc[uids].to_numpy(dtype=np.float64), np.concatenate(probability), joined)
+    return Scored("heldout", truth_of(labels.loc[uids]), np.concatenate(probability), joined)
 
 
 def score_test_studies(
@@ -114,7 +115,8 @@ def measure(scored: Scored, config: ScoreConfig) -> pd.DataFrame:
 
     Columns: method, cohort, measure (loss | auc), normalisation ("" for an AUC), label ("" for a loss),
     value, low, high (95 % over studies), constant (the best constant's value), difference and its interval
-    (value minus constant on the same resamples), studies, positives, measurable (enough of both classes).
+    (value minus constant on the same resamples), studies, positives, measurable (enough of both classes). An AUC
+    is of the studies whose label is known, and these are counted; a loss is of the known labels of every study.
     """
     counts = multiplicities(resamples(len(scored.truth), config.bootstrap, config.seed))
     rows = [_loss_row(scored, form, counts) for form in NORMALISATIONS]
@@ -147,9 +149,10 @@ def _auc_row(scored: Scored, column: int, counts: Floats) -> dict[str, object]:
     truth = scored.truth[:, column]
     found = auc_estimate(truth, scored.probability[:, column], counts)
     above = Estimate(found.value - CHANCE, found.low - CHANCE, found.high - CHANCE)
-    fewest = min(truth.sum(), len(truth) - truth.sum())
-    enough = len(truth) >= LEAST_STUDIES and fewest >= LEAST_OF_A_CLASS
-    return _row("auc", "", LABELS[column], found, CHANCE, above, truth, enough)
+    known = truth[~np.isnan(truth)]
+    fewest = min(known.sum(), len(known) - known.sum())
+    enough = len(known) >= LEAST_STUDIES and fewest >= LEAST_OF_A_CLASS
+    return _row("auc", "", LABELS[column], found, CHANCE, above, known, enough)
 
 
 def _row(
@@ -174,7 +177,7 @@ def _row(
         "difference_low": difference.low,
         "difference_high": difference.high,
         "studies": np.int32(len(truth)),
-        "positives": np.int32(truth.sum()),
+        "positives": np.int32(np.nansum(truth)),
         "measurable": enough,
     }
 
@@ -195,4 +198,4 @@ def constants_of_folds(
 
 
 def _constants(labels: pd.DataFrame, clip: float) -> dict[str, Floats]:
-    return {form: np.clip(best_constant(labels.to_numpy(), form), clip, 1 - clip) for form in NORMALISATIONS}
+    return {form: np.clip(best_constant(truth_of(labels), form), clip, 1 - clip) for form in NORMALISATIONS}

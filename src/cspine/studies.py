@@ -6,4 +6,4 @@ VERTEBRAE = ("C1", "C2", "C3", "C4", "C5", "C6", "C7")
 LABELS = ("patient_overall", *VERTEBRAE)
 PRESENCE = tuple(f"present_{vertebra}" for vertebra in VERTEBRAE)  #: whether a slice shows it; NaN = unknown
 UID = "StudyInstanceUID"
-UNKNOWN = -1  #: the label of a study nobody has labelled
+UNKNOWN = -1  #: a label nobody knows: of a study without labels, or a blank cell of train.csv

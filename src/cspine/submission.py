@@ -10,6 +10,7 @@ import pandas as pd
 
 from cspine.errors import CspineError
 from cspine.metric import Floats, best_constant, check_normalisation
+from cspine.partial_labels import truth_of
 from cspine.studies import LABELS, UID
 
 REASONS = [UID, "code", "detail", "rows"]
@@ -41,7 +42,10 @@ def read_sample(path: Path) -> pd.DataFrame:
     if "row_id" not in sample.columns:
         raise CspineError(f"{path.name}: expected a column row_id, found {', '.join(sample.columns)}")
     if sample.empty:
-        raise CspineError(f"{path.name}: no row is asked for")
+        raise CspineError(
+            f"{path.name}: no row is asked for; expected test studies (python -m cspine import ... --test), or ask for "
+            "results/<method>/score.txt, the scores of the held-out studies, instead of a submission"
+        )
     rows = sample[["row_id"]].copy()
     parts = rows["row_id"].str.partition("_")
     rows[UID], rows["prediction_type"] = parts[0], parts[2]
@@ -57,11 +61,15 @@ def read_sample(path: Path) -> pd.DataFrame:
 
 
 def training_prior(studies: pd.DataFrame, normalisation: str, clip: float) -> Floats:
-    """The best constant of all labelled training studies, clipped: (8,), for studies without pixels."""
+    """The best constant of the labelled training studies, clipped: (8,), for studies without pixels.
+
+    Labelled means that patient_overall is known, as for the folds. Each label's goes by the studies of which it is
+    known; see ``metric.best_constant`` for one that nobody knows.
+    """
     labelled = studies[(studies["cohort"] == "train") & studies["in_csv"] & (studies["patient_overall"] >= 0)]
     if labelled.empty:
         raise CspineError("train.csv: no labelled study, so there is no prior for studies that cannot be read")
-    return np.clip(best_constant(labelled[list(LABELS)].to_numpy(), normalisation), clip, 1 - clip)
+    return np.clip(best_constant(truth_of(labelled), normalisation), clip, 1 - clip)
 
 
 def mean_of_folds(tables: list[pd.DataFrame], cohort: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cspine.findings import Finding
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import UID, UNKNOWN, VERTEBRAE
 
 BOX_REACH_MM = 5.0  #: ASSUME: a box this far above or below a vertebra still means it
 
@@ -50,13 +50,15 @@ def check_boxes_against_masks(
 ) -> Iterator[Finding]:
     """Boxes where the mask shows no fractured vertebra, and fractured vertebrae that no box touches.
 
+    A vertebra whose label is unknown may be the one that a box means.
+
     Args:
         boxes: the valid boxes (``cspine.boxes.check_boxes``): StudyInstanceUID, slice_number.
         presence: labels/presence.parquet: StudyInstanceUID, slice_number, z_index, C1..C7.
         slices: the training rows of index/slices.parquet: StudyInstanceUID, slice_number, z_index, position.
         studies: the training rows of index/studies.parquet.
     """
-    fractured = _fractured(studies)
+    fractured, unknown = _fractured(studies), _labelled(studies, UNKNOWN)
     both = sorted(set(boxes[UID]) & set(presence[UID]) & set(fractured))
     places = slices[slices[UID].isin(both)]
     for uid in both:
@@ -65,17 +67,18 @@ def check_boxes_against_masks(
         numbers = boxes.loc[boxes[UID] == uid, "slice_number"].unique()
         boxed = places[(places[UID] == uid) & places["slice_number"].isin(numbers)]
         broken = [v for v in fractured[uid] if rows[v].any()]
-        if not broken or boxed.empty:
+        maybe = [*broken, *(v for v in unknown[uid] if rows[v].any())]
+        if not maybe or boxed.empty:
             continue  # ``mask-lacks-fracture`` says it, or the boxes were found wrong already
         distance = {
             v: _distance(boxed["position"].to_numpy(), stack[rows.loc[rows[v] == 1, "z_index"]].to_numpy())
-            for v in broken
+            for v in maybe
         }
         off = np.min(list(distance.values()), axis=0) > BOX_REACH_MM
         if off.any():
             where = ", ".join(str(n) for n in sorted(boxed.loc[off, "slice_number"])[:5])
             code = "boxes-off-fracture" if off.all() else "box-off-fracture"
-            detail = f"{int(off.sum())} of {len(boxed)} boxed slices, e.g. {where}; {', '.join(broken)} fractured"
+            detail = f"{int(off.sum())} of {len(boxed)} boxed slices, e.g. {where}; {', '.join(maybe)} fractured"
             yield _finding(uid, code, detail)
         untouched = [v for v in broken if (distance[v] > BOX_REACH_MM).all()]
         if untouched and not off.all():
@@ -84,7 +87,11 @@ def check_boxes_against_masks(
 
 def _fractured(studies: pd.DataFrame) -> dict[str, list[str]]:
     """By study, the vertebrae that train.csv calls fractured."""
-    return {str(row[UID]): [v for v in VERTEBRAE if row[v] == 1] for row in studies.to_dict("records")}
+    return _labelled(studies, 1)
+
+
+def _labelled(studies: pd.DataFrame, label: int) -> dict[str, list[str]]:
+    return {str(row[UID]): [v for v in VERTEBRAE if row[v] == label] for row in studies.to_dict("records")}
 
 
 def _levels_there(uid: str, levels: np.ndarray) -> Iterator[Finding]:

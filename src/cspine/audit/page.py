@@ -19,8 +19,9 @@ REAL_STUDIES = 2019  #: training studies of the real set, as its train.csv has t
 REAL_LABELS = dict(zip(LABELS, (sum(HOW_MANY), *REAL_FRACTURES), strict=True))
 MOST_PROPOSED = 100
 #: section of the page -> the codes it shows, beyond those of the sections of docs/findings.md
-LABEL_CODES = ("duplicate-study", "duplicate-other-labels", "overall-not-max", "no-labels", "no-folder",
-               "study-in-both-cohorts", "same-pixels", "same-pixels-other-labels", "same-pixels-as-test")  # fmt: skip
+LABEL_CODES = ("duplicate-study", "duplicate-other-labels", "overall-not-max", "partial-labels", "unknown-overall",
+               "no-labels", "no-folder", "study-in-both-cohorts",
+               "same-pixels", "same-pixels-other-labels", "same-pixels-as-test")  # fmt: skip
 
 
 class Worst(NamedTuple):
@@ -46,6 +47,7 @@ def audit_page(audit: Audit, masks: pd.DataFrame, pictures: dict[tuple[str, str]
         TEMPLATE,
         phantom=phantom,
         verdict=verdict_of(audit),
+        labels_in_words=labels_in_words,
         codes=_codes_table(findings),
         figures=histograms(studies),
         labels=_labels_table(studies),
@@ -66,7 +68,7 @@ def audit_page(audit: Audit, masks: pd.DataFrame, pictures: dict[tuple[str, str]
         excluded=Table(
             ["study", "why", "labels", "slices"],
             [
-                [_uid(row[UID]), row["why_excluded"], row["vertebrae"] or "unfractured", row["slices"]]
+                [_uid(row[UID]), row["why_excluded"], labels_in_words(row), row["slices"]]
                 for row in studies[studies["excluded"]].to_dict("records")
             ],
         ),
@@ -81,6 +83,17 @@ def worst_studies(studies: pd.DataFrame, count: int) -> list[tuple[str, str]]:
     bad = studies[(studies["slices"] > 0) & ~studies["severity"].isin(["", "noted"])]
     bad = bad.sort_values(["score", "cohort", UID], ascending=[False, False, True])
     return [(str(row["cohort"]), str(row[UID])) for row in bad.head(count).to_dict("records")]
+
+
+def labels_in_words(study: dict[Any, Any]) -> str:
+    """What train.csv says of a study: ``fractured: C2 C5``, ``fractured; unknown: C3 C4``, ``not labelled``."""
+    if study["patient_overall"] == 0 and not study["vertebrae"]:
+        known = "unfractured"
+    elif study["patient_overall"] == 1 or study["vertebrae"]:
+        known = f"fractured: {study['vertebrae']}" if study["vertebrae"] else "fractured"
+    else:
+        known = "not labelled"
+    return f"{known}; unknown: {study['unknown']}" if study["unknown"] else known
 
 
 def _uid(uid: object) -> dict[str, str]:
@@ -113,19 +126,26 @@ def _codes_table(findings: pd.DataFrame) -> Table:
 def _labels_table(studies: pd.DataFrame) -> Table:
     labelled = studies[(studies["cohort"] == "train") & (studies["patient_overall"] >= 0)]
     counts = {"patient_overall": int((labelled["patient_overall"] == 1).sum())}
-    counts |= {v: int(labelled["vertebrae"].str.split().map(lambda names, v=v: v in names).sum()) for v in VERTEBRAE}
+    counts |= {v: _naming(labelled["vertebrae"], v) for v in VERTEBRAE}
+    known = {name: len(labelled) - _naming(labelled["unknown"], name) for name in LABELS}
     rows = [
         [
             name,
             counts[name],
-            _share(counts[name], len(labelled)),
+            known[name],
+            _share(counts[name], known[name]),
             REAL_LABELS[name],
             _share(REAL_LABELS[name], REAL_STUDIES),
         ]
         for name in LABELS
     ]
-    head = ["label", "positive here", "share", "in the real set", "share"]
+    head = ["label", "positive here", "known", "share", "in the real set", "share"]
     return Table(head, rows, f"of {len(labelled):,} labelled training studies; the real set has {REAL_STUDIES:,}")
+
+
+def _naming(texts: pd.Series, name: str) -> int:
+    """How many of ``texts`` ("C2 C5") name a label."""
+    return int(texts.str.split().map(lambda names: name in names).sum())
 
 
 def _share(count: int, of: int) -> str:

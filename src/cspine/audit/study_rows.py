@@ -10,6 +10,7 @@ import pandas as pd
 from cspine import reason_codes
 from cspine.audit.stacks import KEY
 from cspine.audit.table import STUDY_TYPES
+from cspine.partial_labels import unknown_of
 from cspine.studies import UID, VERTEBRAE
 
 LOSS_POINTS = 50  #: ASSUME: a study without half of its slices is as bad as two and a half doubtful findings
@@ -44,6 +45,10 @@ def study_rows(
     rows["left_out"] = [sum(code in reason_codes.LEFT_OUT for code in found) for found in of_study]
     rows["boxes"] = [int(boxes.get(uid, 0)) if t else 0 for uid, t in zip(rows[UID], training, strict=True)]
     rows["vertebrae"] = [" ".join(v for v in VERTEBRAE if row[v] == 1) for row in rows.to_dict("records")]
+    labelled = (rows["in_csv"] & training).tolist()
+    rows["unknown"] = [
+        " ".join(unknown_of(row)) if known else "" for row, known in zip(rows.to_dict("records"), labelled, strict=True)
+    ]
     why = [excluded.get(uid, "") if teaches else "" for uid, teaches in zip(rows[UID], training, strict=True)]
     rows["why_excluded"] = pd.Series(why, index=rows.index, dtype="str")
     rows["excluded"] = training & rows[UID].isin(list(excluded))

@@ -23,7 +23,7 @@ USES = {
     "pseudo-labels": "fractured, no boxes: taught from round 1 on, by pseudo-labels",
     "scored only": "its boxes cannot be used: predicted, and scored when held out, but not taught",
     "excluded": "in no role of any fold: predicted, but neither taught nor scored",
-    "unlabelled": "not in train.csv: predicted, but neither taught nor scored",
+    "unlabelled": "not in train.csv, or patient_overall unknown: predicted, but neither taught nor scored",
     "unreadable": "no slice: gives nothing",
     "predicted": "predicted",
     "prior": "no slice: the training prior is submitted",
@@ -38,6 +38,7 @@ STUDY_TYPES = {
     "score": "Int32",  # the larger the worse: severities of its findings, and the share of slices it lacks
     "findings": "Int32",
     "vertebrae": "str",  # fractured by train.csv, "C2 C5"; "" where none or unknown
+    "unknown": "str",  # labels that a row of train.csv leaves open, "C3 C4"
     "patient_overall": "Int32",  # -1 = unknown
     "boxed": "boolean",
     "boxes": "Int32",  # rows of train_bounding_boxes.csv

@@ -72,7 +72,7 @@ beside it for the mask's vertebrae, black bands where no slice is.</p>
 {% for one in worst %}
 <h3><span class="uid">{{ one.study.StudyInstanceUID }}</span> ({{ one.study.cohort }}, score {{ one.study.score }})</h3>
 <p class="soft">{{ one.study.slices }} slices, {{ one.study.thickness | float | number }} mm apart, {{ one.study.rows }} x {{ one.study.columns }};
-{{ ("fractured: " ~ one.study.vertebrae) if one.study.vertebrae else "no fractured vertebra" if one.study.patient_overall == 0 else "not labelled" }}{{ ", reversed" if one.study.reversed }}{{ ", excluded: " ~ one.study.why_excluded if one.study.excluded }}</p>
+{{ labels_in_words(one.study) }}{{ ", reversed" if one.study.reversed }}{{ ", excluded: " ~ one.study.why_excluded if one.study.excluded }}</p>
 <figure>{{ one.picture | safe }}
 </figure>
 {{ show(one.findings) }}

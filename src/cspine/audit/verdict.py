@@ -27,6 +27,9 @@ ADVICE = {
     ),
     "Correct the rows of train.csv that contradict themselves or each other; until then these studies are excluded by "
     "audit.exclude_codes.": ("overall-not-max", "duplicate-other-labels"),
+    "Fill in patient_overall of these studies where it can be known; until then they are neither taught nor scored.": (
+        "unknown-overall",
+    ),
     "Look at the boxes: file numbers, sizes or the study they name do not fit.": (
         "box-in-unfractured-study",
         "box-without-slice",
@@ -114,7 +117,7 @@ def _of_training(uses: dict[str, int], taught: int) -> list[str]:
         "excluded": "excluded: predicted, but neither taught nor scored.",
         "unreadable": "without a readable slice: nothing can be taught.",
         "scored only": "with boxes that cannot be used: scored when held out, not taught.",
-        "unlabelled": "not in train.csv: read, not taught.",
+        "unlabelled": "not in train.csv, or patient_overall unknown: read, not taught.",
     }
     return sentences + [f"{uses[use]:,} {words}" for use, words in others.items() if use in uses]
 

@@ -164,7 +164,7 @@ class SliceExamples(Examples):
         self.uids, self.z_indices = uids.tolist(), table["z_index"].to_numpy(np.int32)
         fractured = table[list(VERTEBRAE)].to_numpy(np.float32)
         shown = table.reindex(columns=list(PRESENCE)).to_numpy(np.float32)  # NaN, which is unknown, without columns
-        self.targets = np.column_stack([fractured, shown, fractured.max(axis=1)])
+        self.targets = np.column_stack([fractured, shown, any_fractured(fractured)])
         self.weights = torch.from_numpy(table["weight"].to_numpy(np.float32, copy=True))
         self.cache = SliceCache(shards)
         self.neighbours, self.augment, self.seed = neighbours, augment, seed
@@ -181,8 +181,8 @@ class SliceExamples(Examples):
         return torch.from_numpy(channels), torch.from_numpy(self.targets[i]), self.weights[i]
 
     def positive(self) -> NDArray[np.bool_]:
-        """Slices with a vertebra that is more likely fractured than not."""
-        return self.targets[:, : len(VERTEBRAE)].max(axis=1) >= 0.5
+        """Slices with a vertebra that is known to be more likely fractured than not."""
+        return np.fmax.reduce(self.targets[:, : len(VERTEBRAE)], axis=1) >= 0.5
 
     def _channels(self, uid: str, z: int) -> NDArray[np.uint8]:
         """What the network reads of a slice, (channels, pixels, pixels)."""
@@ -198,6 +198,13 @@ class SliceExamples(Examples):
         # channels last and first again by OpenCV: numpy takes a transpose pixel by pixel, five times as long
         image = self._augmentation(cv2.merge(list(channels)), seed)
         return np.stack(cv2.split(np.ascontiguousarray(image)))
+
+
+def any_fractured(fractured: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Whether any vertebra of a slice is fractured, (slices,), of (slices, 7); NaN where an unknown one decides."""
+    highest = np.fmax.reduce(fractured, axis=1)  # of the known ones
+    undecided = np.isnan(fractured).any(axis=1) & ~(highest >= 1)
+    return np.where(undecided, np.float32(np.nan), highest)
 
 
 def examples(

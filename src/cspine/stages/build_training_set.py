@@ -12,7 +12,7 @@ from cspine.folds import roles_of
 from cspine.progress import say
 from cspine.slice_targets import TARGETS, targets_from_masks, targets_from_truth, with_presence
 from cspine.stage import InPath, OutPath
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import UID, UNKNOWN, VERTEBRAE
 from cspine.tables import read_table, write_table
 
 COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, "source", "weight", "role"]
@@ -86,7 +86,10 @@ def build_training_set(
 def join_training_set(
     labels: pd.DataFrame, folds: pd.DataFrame, pseudo: pd.DataFrame | None, config: TrainingSetConfig
 ) -> pd.DataFrame:
-    """The rows of COLUMNS by study and z_index; round 0 without the unfractured studies not drawn for it."""
+    """The rows of COLUMNS by study and z_index; round 0 without the unfractured studies not drawn for it.
+
+    Targets are 0 or 1, and NaN where the label is UNKNOWN.
+    """
     roles = roles_of(folds, config.fold)
     parts = [labels[labels["first_round"] <= (1 if config.round else 0)]]
     if pseudo is not None:
@@ -98,7 +101,10 @@ def join_training_set(
     table = table.loc[wanted, COLUMNS].sort_values(SLICE, ignore_index=True)
     assert len(table) == due, f"{due} rows were due, {len(table)} came"
     kinds = {"slice_number": np.int32, "z_index": np.int32, "weight": np.float32} | dict.fromkeys(VERTEBRAE, np.float32)
-    return table.astype(kinds)
+    table = table.astype(kinds)
+    targets = table[list(VERTEBRAE)]
+    table[list(VERTEBRAE)] = targets.mask(targets == UNKNOWN)
+    return table
 
 
 def check_training_set(
@@ -122,6 +128,19 @@ def check_training_set(
                 if config.targets == "presence"
                 else "boxed or unfractured ones (labels.unfractured, folds.count)"
             )
+        )
+    if config.targets == "fracture" and config.round == 0:
+        _check_fractures(table.loc[table["role"] == "train", list(VERTEBRAE)], config)
+
+
+def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
+    """A teacher that has never seen a fracture calls everything whole, and so would its pseudo-labels."""
+    if not taught.gt(0).any(axis=None):
+        raise CspineError(
+            f"fold {config.fold} round 0: none of the {len(taught)} slices to train on is labelled as fractured, so "
+            "the teacher would be taught negatives only; expected boxed slices of fractured studies with the role "
+            "train. Import boxes (python -m cspine import ... --boxes); results/audit.parquet says why some were left "
+            "out (codes box-...). Without boxes, evaluate a finished model instead of training one: docs/own-data.md"
         )
 
 

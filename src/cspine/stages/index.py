@@ -142,7 +142,7 @@ def _gather_studies(
                 "has_folder": (cohort, uid) in files,
                 "boxed": cohort == "train" and uid in boxed,
                 "segmented": cohort == "train" and uid in segmented,
-                **{name: int(label[name]) if label else UNKNOWN for name in LABELS},
+                **{name: int((label and label[name]) or UNKNOWN) for name in LABELS},
                 **(read.get((cohort, uid)) or _unread((cohort, uid) in files)),
             }
         )

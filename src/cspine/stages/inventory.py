@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from cspine import raw_folder
 from cspine.errors import CspineError
 from cspine.findings import Finding, findings_table
 from cspine.hashing import seed_of, shard_of
+from cspine.partial_labels import OVERALL, completed, contradictory, unknown_of
 from cspine.progress import say
 from cspine.raw_folder import CSV_COLUMNS
 from cspine.stage import InPath, OutPath, RawFolder
-from cspine.studies import LABELS, UID, VERTEBRAE
+from cspine.studies import LABELS, UID, UNKNOWN
 from cspine.tables import write_table
 
 OBSERVE = "cspine.raw_folder:observe"
@@ -34,6 +35,8 @@ CONSEQUENCES = {
     "duplicate-study": "first row kept",
     "duplicate-other-labels": "first row kept",
     "overall-not-max": "labels kept as written",
+    "partial-labels": "what is unknown is neither taught nor scored",
+    "unknown-overall": "read and predicted; in no role of any fold",
     "boxes-of-unknown-study": "boxes left out",
     "mask-of-unknown-study": "mask left out",
     "study-in-both-cohorts": "read in both; never taught from the test folder",
@@ -134,30 +137,46 @@ def _finding(code: str, uid: str, file: str, detail: str) -> Finding:
     return Finding(uid, code, file, detail, CONSEQUENCES[code])
 
 
-def _read(root: Path, name: str) -> list[tuple[int, Row]]:
-    return raw_folder.read_rows(root / name, CSV_COLUMNS[name])
+def _read(root: Path, name: str, absent: str = "") -> list[tuple[int, Row]]:
+    return raw_folder.read_rows(root / name, CSV_COLUMNS[name], absent)
 
 
 def _labels(root: Path, found: list[Finding]) -> dict[str, Row]:
+    """The rows of train.csv by study, completed; a blank stays where a label is unknown."""
     labels: dict[str, Row] = {}
-    for line, row in _read(root, "train.csv"):
+    filled = 0
+    for line, row in _read(root, "train.csv", absent="(no cell)"):
         uid = row[UID]
         if not uid:
             raise CspineError(f"{root / 'train.csv'}, line {line}: column {UID} is empty")
         for column in LABELS:
-            if row[column] not in ("0", "1"):
+            if row[column] not in ("0", "1", ""):
                 raise CspineError(
-                    f"{root / 'train.csv'}, line {line}: column {column} is '{row[column]}', expected 0 or 1"
+                    f"{root / 'train.csv'}, line {line}: column {column} is '{row[column]}', expected 0, 1 or a blank "
+                    "(unknown)"
                 )
+        known = {name: int(row[name] or UNKNOWN) for name in LABELS}
+        given, known = unknown_of(known), completed(known)
+        row |= {name: "" if known[name] == UNKNOWN else str(known[name]) for name in LABELS}
         if uid in labels:
             code = "duplicate-study" if row == labels[uid] else "duplicate-other-labels"
             found.append(_finding(code, uid, "train.csv", f"line {line}: again"))
             continue
         labels[uid] = row
-        if row["patient_overall"] != max(row[v] for v in VERTEBRAE):
-            detail = f"line {line}: patient_overall is {row['patient_overall']}"
-            found.append(_finding("overall-not-max", uid, "train.csv", detail))
+        filled += len(given) - len(unknown_of(known))
+        found += [_finding(code, uid, "train.csv", f"line {line}: {detail}") for code, detail in _doubts(known)]
+    if filled:
+        say(f"inventory: {filled} blank labels of train.csv follow from the others and are filled in")
     return labels
+
+
+def _doubts(labels: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What the completed labels of a study contradict or leave open."""
+    if contradictory(labels):
+        yield "overall-not-max", f"patient_overall is {labels[OVERALL]}"
+    unknown = unknown_of(labels)
+    if unknown:
+        yield "unknown-overall" if OVERALL in unknown else "partial-labels", f"unknown: {', '.join(unknown)}"
 
 
 def _boxes(root: Path, known: set[str], found: list[Finding]) -> dict[str, list[Row]]:

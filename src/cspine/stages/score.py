@@ -36,6 +36,7 @@ COHORTS = {
 FORMS = {"per_exam": "per-exam (a)", "pooled": "pooled (b)"}
 WIDTH = 100
 TOO_FEW = "too few to measure"
+PARTLY = "positive 3/40: the label is known of 40 studies, and the AUC is theirs; losses are over all known labels"
 
 
 def score(
@@ -87,6 +88,7 @@ def score_text(cohorts: list[Scored], measured: list[pd.DataFrame], flags: list[
         "      lower is better; which of the two the competition uses is not settled",
         "best constant: the same 8 numbers for every study, fitted on the training labels",
         f"few: {TOO_FEW}, fewer than {LEAST_STUDIES} studies or than {LEAST_OF_A_CLASS} of a class",
+        *([PARTLY] if any(np.isnan(cohort.truth).any() for cohort in cohorts) else []),
         *flags,
     ]
     for cohort, rows in zip(cohorts, measured, strict=True):
@@ -106,12 +108,12 @@ def pseudo_flags(counts: list[pd.DataFrame]) -> list[str]:
 
 
 def _block(cohort: Scored, rows: pd.DataFrame) -> list[str]:
-    fractured = int(cohort.truth[:, 0].sum())
+    fractured = int(np.nansum(cohort.truth[:, 0]))
     lines = [f"{COHORTS[cohort.cohort]}: {len(cohort.truth)} studies, {fractured} fractured"]
     if cohort.by_prior:
         lines.append(f"{cohort.by_prior} of them could not be predicted and are given the training prior")
     lines.append(f"{'':21}{'model':<25}{'constant':<10}{'model - constant':<27}{'positive':>8}")
-    lines += [_line(row) for row in rows.itertuples()]
+    lines += [_line(row, len(cohort.truth)) for row in rows.itertuples()]
     return lines + [_verdict(row) for row in rows.itertuples() if row.measure == "loss"]
 
 
@@ -121,16 +123,15 @@ def _sentence(rows: pd.DataFrame) -> str:
     return f"{loss.cohort}: {FORMS[loss.normalisation]} loss {model}, best constant {constant}, {loss.studies} studies"
 
 
-def _line(row: Any) -> str:
+def _line(row: Any, studies: int) -> str:
     name = FORMS[row.normalisation] if row.measure == "loss" else f"{row.label}"
     head = f"{row.measure if row.measure == 'loss' else 'AUC':<5}{name:<16}"
+    positives = f"{row.positives}/{row.studies}" if row.studies < studies else str(row.positives)  # of those known
     if np.isnan(row.value):
-        return f"{head}{'only one class':<25}{row.constant:<10.4f}{'':27}{row.positives:>8}"
+        return f"{head}{'only one class':<25}{row.constant:<10.4f}{'':27}{positives:>8}"
     model = f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
     difference = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
-    return (
-        f"{head}{model:<25}{row.constant:<10.4f}{difference:<27}{row.positives:>8}{'' if row.measurable else '  few'}"
-    )
+    return f"{head}{model:<25}{row.constant:<10.4f}{difference:<27}{positives:>8}{'' if row.measurable else '  few'}"
 
 
 def _verdict(row: Any) -> str:

@@ -163,7 +163,9 @@ def _check(taught: pd.DataFrame, path: InPath, config: TrainConfig) -> None:
     if config.training.presence_weight > 0 and presence.isna().all(axis=None):
         raise CspineError(
             f"training.presence_weight: found {config.training.presence_weight}, but no slice of {path} says which "
-            f"vertebrae it shows ({PRESENCE[0]}..{PRESENCE[-1]}); expected 0, or studies with masks"
+            f"vertebrae it shows ({PRESENCE[0]}..{PRESENCE[-1]}); without masks set "
+            "methods.<method>.training.presence_weight: 0.0 (presets/own-data.yaml does), or add masks of training "
+            "studies (segmentations/, python -m cspine import ... --masks)"
         )
 
 
