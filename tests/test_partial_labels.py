@@ -139,8 +139,8 @@ BOXES = boxes_table(("known", 11), ("partly", 11), ("some", 12))
 def test_a_boxed_slice_is_unknown_for_unknown_vertebrae_and_the_other_slices_are_negative() -> None:
     found, findings = label_slices_from_boxes(STUDIES, slices_table(STUDIES), BOXES, LabelConfig())
     box = found[found["source"] == "box"].set_index(UID)
-    assert box.loc["partly", ["C2", "C3"]].tolist() == [1, UNKNOWN]
-    assert box.loc["some", list(VERTEBRAE)].tolist() == [0, UNKNOWN, 0, 0, UNKNOWN, 0, 0]
+    assert box.loc[["partly"], ["C2", "C3"]].to_numpy().tolist() == [[1, UNKNOWN]]
+    assert box.loc[["some"], list(VERTEBRAE)].to_numpy().tolist() == [[0, UNKNOWN, 0, 0, UNKNOWN, 0, 0]]
     assert (found.loc[found["source"] != "box", list(VERTEBRAE)] == 0).all(axis=None)
     assert not findings and len(found) == 16
 

@@ -92,7 +92,7 @@ def test_pseudo_labels_belong_to_rounds_from_one_on(tmp_path: Path, round_: int,
 
 
 def test_a_fold_without_anything_to_teach_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CspineError, match="no labelled study has the role train"):
+    with pytest.raises(CspineError, match="none of 0 slices with the role train is labelled as fractured"):
         training_set(tmp_path, TrainingSetConfig(0, 0), labels=LABELS_TABLE.iloc[:0])
 
 

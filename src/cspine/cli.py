@@ -62,17 +62,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def known_commands() -> list[str]:
-    """The names of all commands: their files' names."""
-    return sorted(p.stem for p in COMMANDS.glob("*.py") if p.stem != "__init__")
+    """The names of all commands: their files' names; an underscore keeps a word of Python apart (import_.py)."""
+    return sorted(p.stem.removesuffix("_") for p in COMMANDS.glob("*.py") if p.stem != "__init__")
 
 
 def run_command(name: str, arguments: list[str]) -> int:
     """Call a command's ``main`` with the options of the command line; returns its exit status."""
     import importlib
+    import keyword
 
     from cspine.options import called
 
-    return called(importlib.import_module(f"cspine.commands.{name}").main, name, arguments)
+    module = f"cspine.commands.{name}{'_' if keyword.iskeyword(name) else ''}"
+    return called(importlib.import_module(module).main, name, arguments)
 
 
 def run_stage(stage: str, arguments: list[str]) -> int:

@@ -176,6 +176,18 @@ _AUDIT = {
     "exclude-test-study": ("noted", "audit.exclude_studies names a test study"),
 }
 
+_IMPORT = {
+    "import-row-without-study": ("partly", "a row of the CSV of labels that names no study"),
+    "import-row-without-folder": ("lost", "a row of the CSV of labels whose study has no folder"),
+    "import-folder-without-row": ("partly", "a study folder that no row of the CSV names"),
+    "import-duplicate-row": ("noted", "a second row of a study, with the same labels"),
+    "import-duplicate-other-labels": ("doubtful", "a second row of a study, with other labels"),
+    "import-box-unreadable": ("partly", "a box with a value that is not a finite number"),
+    "import-box-of-unknown-study": ("partly", "a box of a study that is not imported with labels"),
+    "import-mask-of-unknown-study": ("partly", "a mask of a study that is not imported with labels"),
+    "import-other-file": ("noted", "files beside the study folders, or files that are no masks beside the masks"),
+}
+
 SECTIONS = {
     "The raw folder (inventory)": _RAW_FOLDER,
     "Files that give no slice (ingest)": _NO_SLICE,
@@ -183,6 +195,7 @@ SECTIONS = {
     "Boxes (label_slices)": _BOXES,
     "Masks (label_presence)": _MASKS,
     "Studies against each other (audit_studies)": _AUDIT,
+    "Other data (cspine import)": _IMPORT,
 }
 
 LEFT_OUT = frozenset(_NO_SLICE)  #: codes of files that gave no slice

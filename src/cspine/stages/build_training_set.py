@@ -120,6 +120,8 @@ def check_training_set(
     known = slices.loc[slices["cohort"] == "train", [UID, "slice_number", "z_index"]]
     matched = table[[UID, "slice_number", "z_index"]].merge(known, validate="1:1")
     assert len(matched) == len(table), f"{len(table) - len(matched)} rows are no slice of the index"
+    if config.targets == "fracture" and config.round == 0:
+        _check_fractures(table.loc[table["role"] == "train", list(VERTEBRAE)], config)
     if not (table["role"] == "train").any():
         raise CspineError(
             f"fold {config.fold} round {config.round}: no labelled study has the role train; expected "
@@ -129,18 +131,17 @@ def check_training_set(
                 else "boxed or unfractured ones (labels.unfractured, folds.count)"
             )
         )
-    if config.targets == "fracture" and config.round == 0:
-        _check_fractures(table.loc[table["role"] == "train", list(VERTEBRAE)], config)
 
 
 def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
     """A teacher that has never seen a fracture calls everything whole, and so would its pseudo-labels."""
     if not taught.gt(0).any(axis=None):
         raise CspineError(
-            f"fold {config.fold} round 0: none of the {len(taught)} slices to train on is labelled as fractured, so "
-            "the teacher would be taught negatives only; expected boxed slices of fractured studies with the role "
-            "train. Import boxes (python -m cspine import ... --boxes); results/audit.parquet says why some were left "
-            "out (codes box-...). Without boxes, evaluate a finished model instead of training one: docs/own-data.md"
+            f"fold {config.fold} round 0: none of {len(taught)} slices with the role train is labelled as fractured: "
+            "the teacher would be taught negatives only; expected boxed slices of fractured studies, at least one such "
+            "study in the training part of each fold. Import boxes (python -m cspine import ... --boxes); "
+            "results/audit.parquet says why some were left out (codes box-...). Without boxes, evaluate a finished model "
+            "instead of training one: docs/own-data.md"
         )
 
 

@@ -78,7 +78,7 @@ def score(
 
 def score_text(cohorts: list[Scored], measured: list[pd.DataFrame], flags: list[str], config: ScoreConfig) -> str:
     """The table for the person: what it may claim first, then one block for each cohort."""
-    data = "the PHANTOM (synthetic: says nothing about patients)" if config.phantom else "the Kaggle data"
+    data = "the PHANTOM (synthetic: says nothing about patients)" if config.phantom else "real data (data.root)"
     folds = ", ".join(map(str, config.folds_run))
     lines = [
         f"{config.method} on {data}",

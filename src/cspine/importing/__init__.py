@@ -1,0 +1,1 @@
+"""Other people's CSVs and study folders in the layout of the competition: what ``cspine import`` is made of."""
