@@ -18,6 +18,8 @@ from cspine.importing.hashed_uids import hashed_uid, read_key
 from cspine.studies import LABELS, UID, UNKNOWN, VERTEBRAE
 from smoke_projects import Project, checkout, clean, smoke_project
 
+pytestmark = pytest.mark.workflow
+
 FOLD = "results/semi_supervised/fold-0"
 NAMES = {UID: "case", "patient_overall": "any fracture", **{v: f"fx {v.lower()}" for v in VERTEBRAE}}
 BOX_NAMES = {UID: "case", "x": "left", "y": "top", "width": "w", "height": "h", "slice_number": "slice"}
@@ -128,6 +130,7 @@ def test_scores_count_the_studies_whose_label_is_known(own: Own) -> None:
 def test_no_original_name_is_in_anything_that_the_workflow_wrote(own: Own) -> None:
     assert len(own.uids) > 20
     folder, searched = own.project.folder, 0
+    seen: set[str] = set()
     places = [p for place in ("results", "work", "logs", "data/own") for p in (folder / place).rglob("*")]
     for path in places:
         assert path.name not in own.uids, path
@@ -139,7 +142,11 @@ def test_no_original_name_is_in_anything_that_the_workflow_wrote(own: Own) -> No
             text = pd.read_parquet(path, columns=columns).to_csv()
         else:
             text = path.read_bytes().decode("latin-1")
-        assert own.uids.isdisjoint(re.findall(r"[0-9]+(?:\.[0-9]+)+", text)), path
+        named = set(re.findall(r"[0-9]+(?:\.[0-9]+)+", text))
+        assert own.uids.isdisjoint(named), path
+        seen |= named
+    key = read_key(folder / "data/own.key")
+    assert key is not None and {hashed_uid(uid, key) for uid in own.uids} <= seen  # the search does see names
     assert searched > 60
 
 

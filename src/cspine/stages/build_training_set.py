@@ -140,7 +140,7 @@ def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
             f"fold {config.fold} round 0: none of {len(taught)} slices with the role train is labelled as fractured: "
             "the teacher would be taught negatives only; expected boxed slices of fractured studies, at least one such "
             "study in the training part of each fold. Import boxes (python -m cspine import ... --boxes); "
-            "results/audit.parquet says why some were left out (codes box-...). Without boxes, evaluate a finished model "
+            "results/audit.parquet says why some were left out (box-...). Without boxes, evaluate a finished model "
             "instead of training one: docs/own-data.md"
         )
 
