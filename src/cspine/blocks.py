@@ -136,6 +136,19 @@ def _network(block: Config) -> Block:
     return {**block["network"], "weights": weights if weights in ("none", "hub") else "file"}
 
 
+def _predict_with_bundle(config: Config) -> Block:
+    return {"family": config["methods"][config["submission"]["method"]]["family"]}
+
+
+def _score_bundle(config: Config) -> Block:
+    return {
+        "phantom": is_phantom(config),
+        "bootstrap": config["score"]["bootstrap"],
+        "constant_clip": config["submission"]["prior_clip"],
+        "seed": seed_of("score bundle", config["seed"]),
+    }
+
+
 def _write_submission(config: Config) -> Block:
     return {key: config["submission"][key] for key in ("normalisation", "clip", "prior_clip")}
 
@@ -171,4 +184,6 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "write_bundle": _write_bundle,
     "write_submission": _write_submission,
     "score": _score,
+    "predict_with_bundle": _predict_with_bundle,
+    "score_bundle": _score_bundle,
 }

@@ -6,6 +6,7 @@ localrules:
     audit,
     cache,
     bundle,
+    evaluate,
 
 
 rule submission:
@@ -51,3 +52,15 @@ rule bundle:
     shell:
         "(echo; echo 'results/bundle/ is ready: python -m cspine predict FOLDER --bundle results/bundle --out predicted') "
         "| tee {log}"
+
+
+rule evaluate:
+    """What a bundle is worth on labelled studies that are new to it; nothing is trained."""
+    input:
+        table="results/evaluation/score.txt",
+    log:
+        "logs/evaluate.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.table}) | tee {log}"

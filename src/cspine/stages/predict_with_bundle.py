@@ -28,9 +28,9 @@ NO_FOLDER = "no-folder"
 
 @dataclass(frozen=True)
 class PredictWithBundleConfig:
-    """What a bundle does not decide."""
+    """What the key must know of the bundle's code."""
 
-    threads: int = 0  # torch's; 0 = as the bundle was trained
+    family: str  # of its models, see cspine.methods.registry
 
 
 def predict_with_bundle(
@@ -62,6 +62,11 @@ def predict_with_bundle(
         CspineError: no bundle, or its models have seen every study.
     """
     bundle = read_bundle(manifest.parent)
+    if bundle.family != config.family:
+        raise CspineError(
+            f"submission.method: its family is {config.family}, the bundle in {manifest.parent} is of {bundle.family}; "
+            "expected a method of that family"
+        )
     listed = [row[UID] for _, row in read_rows(train, (UID,))]
     uids = unseen(listed, bundle.manifest["seen"])
     say(f"{bundle.name()}; {len(listed) - len(uids)} of {len(listed)} studies it was taught by are left out")
@@ -72,7 +77,7 @@ def predict_with_bundle(
         )
     folders, kept = _folders(root / COHORTS["train"], uids, set(files_by_study(train_shards))), Parts(parts, bundle.id)
     done = {uid: answer for uid, folder in folders.items() if (answer := kept.find(uid, folder)) is not None}
-    options = Options(runtime().device, config.threads, workers())
+    options = Options(runtime().device, workers=workers())
     waiting = [folder for uid, folder in folders.items() if uid not in done]
     for answer in answers(waiting, bundle, options):
         kept.keep(answer)
