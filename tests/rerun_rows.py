@@ -235,6 +235,13 @@ methods:
   other: {extends: truth}
 score: {bootstrap: 10}
 """
+# The bundle and its evaluation, on the studies that the fold holds out. Only the manifest changes with the sensitivity:
+# weights and wheel stay, and equal probabilities are scored by the new name.
+EVALUATED = names("predict_with_bundle, score_bundle")
+BUNDLED = [
+    Row("bundle.sensitivity", "0.5", names("write_bundle") | EVALUATED),
+    Row("evaluate.bundle", "elsewhere/bundle", EVALUATED, planned=True),
+]
 WEIGHED = names("weigh_evidence")
 ARMS = [
     Row("evidence.teacher.method", "truth", WEIGHED, planned=True),

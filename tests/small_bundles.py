@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from cspine.bundles.layout import CONFIG, MANIFEST, README, model_name
+from cspine.bundles.manifest import id_of
 from cspine.cache.encodings import Encoding
 from cspine.methods import slice_cnn
 from cspine.models import save_model
@@ -86,6 +87,12 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
     """Change entries of a bundle's manifest and leave its id as it was."""
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     (folder / MANIFEST).write_text(json.dumps(manifest | changes), encoding="utf-8")
+
+
+def resign(folder: Path, content: dict[str, Any]) -> None:
+    """Write a manifest with the id that belongs to it: another bundle, not a tampered one."""
+    content["id"] = id_of(content)
+    (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _network(seed: int, neighbours: int) -> torch.nn.Module:

@@ -37,7 +37,7 @@ from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.submission import check_submission, read_sample
 from cspine.tables import read_table, write_table
 from dicom_makers import JPEG_LOSSLESS, write_csv, write_study
-from small_bundles import PREDICTION, VIEW, random_pixels, small_bundle, write_sample, write_studies
+from small_bundles import PREDICTION, VIEW, random_pixels, resign, small_bundle, write_sample, write_studies
 from smoke_projects import ENOUGH_SECONDS, clean
 
 UIDS = ("1.2.30", "1.2.4", "1.2.5")
@@ -212,7 +212,7 @@ def test_every_suspicious_vertebra_has_a_picture_that_the_page_shows(studies: Pa
     bundle = small_bundle(tmp_path / "bundle", sensitivity=1.0)
     made_sure = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     made_sure["points"] = {kind: {**point, "threshold": 0.0} for kind, point in made_sure["points"].items()}
-    _resign(bundle, made_sure)
+    resign(bundle, made_sure)
     main(str(studies), bundle=str(bundle), out=str(tmp_path / "out"))
     triage = pd.read_csv(tmp_path / "out/triage.csv", keep_default_na=False)
     wanted = {f"{row[UID]}_{v}.png" for row in triage.to_dict("records") for v in row["suspicious"].split()}
@@ -319,7 +319,7 @@ def test_a_bundle_made_with_other_versions_is_used_and_one_out_of_range_is_named
     content = json.loads((copied / "bundle.json").read_text(encoding="utf-8"))
     content["versions"] = dict.fromkeys(content["versions"], "0.1")
     content["requires"] = ["numpy>=1.26", "pandas>=99"]
-    _resign(copied, content)
+    resign(copied, content)
     assert main(str(studies / UIDS[0]), bundle=str(copied), out=str(tmp_path / "out"), no_pictures=True) == 0
     said = capsys.readouterr().err
     assert "the bundle asks for pandas>=99: found" in said and "numpy" not in said
@@ -394,11 +394,3 @@ def test_a_mean_of_models_does_not_depend_on_the_others_device_or_order(bundle: 
     assert ensemble.predict(pixels).shape == (2, 9, 7)
     assert np.array_equal(ensemble.predict(pixels), ensemble.predict(pixels.copy()))
     assert ensemble.predict(pixels[:0]).shape == (2, 0, 7)
-
-
-def _resign(folder: Path, content: dict[str, object]) -> None:
-    """Write a manifest with the id that belongs to it: another bundle, not a tampered one."""
-    from cspine.bundles.manifest import _id
-
-    content["id"] = _id(content)
-    (folder / "bundle.json").write_text(json.dumps(content), encoding="utf-8")

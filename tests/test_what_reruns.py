@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from cspine.blocks import BLOCKS, block
 from cspine.fingerprint import closure
 from cspine.layers import Config
 from cspine.store.key_versions import VARIABLE
-from rerun_rows import ARMS, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
+from rerun_rows import ARMS, BUNDLED, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
+from small_bundles import resign
 from smoke_projects import ROOT, checkout
 from test_fingerprint import forget
 
@@ -50,7 +52,7 @@ LEAVES = dict(leaves(SCHEMA))
 
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
-    assert {row.leaf for row in [*ROWS, *ARMS]} | ONE_VALUE == LEAVES.keys()
+    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED]} | ONE_VALUE == LEAVES.keys()
 
 
 def test_a_leaf_without_a_row_allows_one_value_only() -> None:
@@ -77,6 +79,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with at_work(Chain(tmp_path_factory.mktemp("evaluation") / "run", MICRO, "evaluate")) as chain:
+        shutil.copytree("results/bundle", "elsewhere/bundle")
+        content = json.loads(Path("elsewhere/bundle/bundle.json").read_text(encoding="utf-8"))
+        content["clip"] = 0.002  # another bundle of the same models
+        resign(Path("elsewhere/bundle"), content)
+        yield chain
+
+
+@pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with at_work(Chain(tmp_path_factory.mktemp("evidence") / "run", EVIDENCE, "evidence")) as chain:
         yield chain
@@ -91,6 +103,11 @@ def parameters(rows: list[Row]) -> list[Any]:
 @pytest.mark.parametrize("row", parameters(ROWS))
 def test_a_changed_key_executes_exactly_its_stages_and_changed_back_none(chain: Chain, row: Row) -> None:
     check(chain, row)
+
+
+@pytest.mark.parametrize("row", parameters(BUNDLED))
+def test_another_bundle_is_evaluated_and_nothing_is_trained(evaluation: Chain, row: Row) -> None:
+    check(evaluation, row)
 
 
 @pytest.mark.parametrize("row", parameters(ARMS))

@@ -88,7 +88,7 @@ def write_manifest(path: Path, content: dict[str, Any], files: dict[str, Path]) 
     """Write ``content`` with the digests of ``files`` (name in the bundle -> where it lies now) as a bundle.json."""
     listed = {name: {"sha256": file_digest(file), "bytes": file.stat().st_size} for name, file in sorted(files.items())}
     manifest = {"format": FORMAT, **content, "files": listed}
-    manifest = {"id": _id(manifest), **manifest}
+    manifest = {"id": id_of(manifest), **manifest}
     path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -111,7 +111,7 @@ def read_bundle(folder: Path) -> Bundle:
         raise CspineError(f"{path} is torn or no bundle's ({error}); {COMES_FROM}") from None
     if kind != FORMAT:
         raise CspineError(f"{path}: found format {kind}, this cspine reads {FORMAT}; use the wheel beside it")
-    if manifest.get("id") != _id(manifest):
+    if manifest.get("id") != id_of(manifest):
         raise CspineError(f"{path} was altered since the bundle was made; {COMES_FROM}")
     _compare(folder, files)
     return Bundle(folder, manifest)
@@ -133,5 +133,6 @@ def _inside(folder: Path, name: str) -> str:
     return name
 
 
-def _id(manifest: dict[str, Any]) -> str:
+def id_of(manifest: dict[str, Any]) -> str:
+    """12 hex digits of everything else in the manifest, and so of all files' digests."""
     return digest_of({key: value for key, value in manifest.items() if key != "id"})[:12]
