@@ -188,6 +188,10 @@ _IMPORT = {
     "import-other-file": ("noted", "files beside the study folders, or files that are no masks beside the masks"),
 }
 
+_EVALUATION = {
+    "seen-in-training": ("noted", "a labelled study that a model of the bundle was taught or chosen by"),
+}
+
 SECTIONS = {
     "The raw folder (inventory)": _RAW_FOLDER,
     "Files that give no slice (ingest)": _NO_SLICE,
@@ -196,6 +200,7 @@ SECTIONS = {
     "Masks (label_presence)": _MASKS,
     "Studies against each other (audit_studies)": _AUDIT,
     "Other data (cspine import)": _IMPORT,
+    "Evaluating a bundle (predict_with_bundle)": _EVALUATION,
 }
 
 LEFT_OUT = frozenset(_NO_SLICE)  #: codes of files that gave no slice

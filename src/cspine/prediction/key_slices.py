@@ -19,7 +19,7 @@ FOLDER = "key_slices"
 PANEL, MARGIN, LINE = 512, 12, 22  # pixels of the picture: side of a panel, gap, height of a line of text
 DARK, LIGHT, BOX = (16, 20, 24), (230, 233, 236), (255, 150, 0)
 MOST_OPAQUE = 0.6  # of the evidence laid over the slice
-NAME_LENGTH = 56  # of a study, in the title
+NAME_LENGTH = 44  # of a study or a file, in the title
 
 Picture = NDArray[np.uint8]
 
@@ -88,9 +88,14 @@ def _panel(image: Picture, field: Field, region: Region | None, evidence: NDArra
 def title_of(result: StudyResult, vertebra: str, row: int) -> str:
     """Which study, vertebra and slice: for the picture's head."""
     found = result.slices.iloc[row]
-    name = result.uid if len(result.uid) <= NAME_LENGTH else f"...{result.uid[-NAME_LENGTH:]}"
     probability = result.probability[1 + VERTEBRAE.index(vertebra)]
-    return f"{name}   {vertebra} fractured: {probability:.2f}   slice {found['z_index']} from the head, {found['file']}"
+    place = f"slice {found['z_index']} from the head, {_end(found['file'])}"
+    return f"{_end(result.uid)}   {vertebra} fractured: {probability:.2f}   {place}"
+
+
+def _end(name: str) -> str:
+    """A name, or the end of a long one: that is where names differ."""
+    return name if len(name) <= NAME_LENGTH else f"...{name[-NAME_LENGTH:]}"
 
 
 def picture_name(uid: str, vertebra: str) -> str:

@@ -51,12 +51,15 @@ class StudyResult:
         return int(self.slices[vertebra].to_numpy().argmax()) if len(self.slices) else -1
 
     def suspicious(self, points: dict[str, Point]) -> list[str]:
-        """The vertebrae that a person should look at: none of an unsuspicious patient, at least one of a suspicious."""
+        """The vertebrae that a person should look at, the most probable first.
+
+        None of an unsuspicious patient, at least one of a suspicious one.
+        """
         if self.reason or self.probability[0] < points["patient"].threshold:
             return []
-        of_vertebrae = self.probability[1:]
-        found = [v for v, p in zip(VERTEBRAE, of_vertebrae, strict=True) if p >= points["vertebra"].threshold]
-        return found or [VERTEBRAE[int(of_vertebrae.argmax())]]
+        falling = sorted(zip(-self.probability[1:], VERTEBRAE, strict=True))
+        found = [vertebra for p, vertebra in falling if -p >= points["vertebra"].threshold]
+        return found or [falling[0][1]]
 
 
 def predicted(read: ReadStudy, by_model: NDArray[np.float32], bundle: Bundle) -> StudyResult:
