@@ -58,7 +58,7 @@ def draw(
     pen.text((MARGIN, MARGIN // 2), title, LIGHT, font)
     pen.text((MARGIN, LINE + MARGIN // 2), "the slice", LIGHT, font)
     pen.text(
-        (PANEL + 2 * MARGIN, LINE + MARGIN // 2), "what the networks saw, brightest where most speaks", LIGHT, font
+        (PANEL + 2 * MARGIN, LINE + MARGIN // 2), "what the networks saw: bright where masking weakens it", LIGHT, font
     )
     pen.text((MARGIN, PANEL + 2 * LINE + MARGIN + 2), warning, LIGHT, font)
     path.parent.mkdir(parents=True, exist_ok=True)
