@@ -16,6 +16,7 @@ from cspine.errors import CspineError
 from cspine.runtime import start_time
 
 LONG = 600.0  # only so that a failure ends
+PATIENCE = 5.0  # seconds that a job may take: far more than the others need, and what the test waits
 LARGE = 5_000_000  # bytes: far more than a pipe holds
 
 
@@ -50,6 +51,15 @@ def fail_strangely(job: int, given: None) -> int:
 def linger(job: Path, given: None) -> None:
     job.write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(LONG)
+
+
+def linger_or_answer(job: Path, given: None) -> str:
+    """A job called endless waits for ever, and notes that it was begun."""
+    if job.name == "endless":
+        with job.open("a", encoding="utf-8") as stream:
+            stream.write("begun")
+        time.sleep(LONG)
+    return job.name
 
 
 def send_half(job: Path, given: None) -> bytes:
@@ -131,3 +141,11 @@ def test_a_process_killed_in_the_middle_of_an_answer_costs_another_try(tmp_path:
     with shared_out([job], Task(send_half, None), 1) as answers:
         os.kill(until_written(job), signal.SIGKILL)
         assert len(next(answers)) == LARGE
+
+
+def test_a_job_that_does_not_end_is_given_up_alone_and_at_once(tmp_path: Path) -> None:
+    jobs = [tmp_path / "0", tmp_path / "endless", tmp_path / "2", tmp_path / "3"]
+    task = Task(linger_or_answer, None, lambda job: f"{job.name} is lost", None, seconds=PATIENCE)
+    with shared_out(jobs, task, 1) as answers:
+        assert list(answers) == ["0", "endless is lost", "2", "3"]
+    assert (tmp_path / "endless").read_text(encoding="utf-8") == "begun"  # once: it is not tried again

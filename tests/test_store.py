@@ -17,6 +17,7 @@ from cspine.errors import CspineError
 from cspine.hashing import file_digest
 from cspine.signature import known_stages, signature_of
 from cspine.store import locks
+from cspine.store.wiring import rewired
 from cspine.tables import read_table, write_table
 
 CONFIG = {"count": 5, "select": 0.2, "seed": 7}
@@ -180,3 +181,9 @@ def test_every_stage_explains_its_call(stage: str, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     for parameter in signature_of(stage).parameters:
         assert (f"--{parameter.name}" in printed) == (parameter.kind != "Scratch"), parameter.name
+
+
+def test_the_output_of_a_stage_that_is_gone_is_made_again_where_a_rule_writes_and_left_alone_elsewhere() -> None:
+    done = {"stage": "predict", "inputs": {}}  # what predict_slices was called once
+    assert rewired(done, {"model": [Path("model.safetensors")]}) == "the stage predict that made it is gone"
+    assert rewired(done, {}) is None
