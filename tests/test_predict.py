@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cspine import runtime
+from cspine import equipment, runtime
+from cspine.bundles import needs
 from cspine.bundles.layout import model_name
 from cspine.bundles.manifest import read_bundle
 from cspine.cache.encodings import read_encoding
@@ -37,7 +39,7 @@ from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.submission import check_submission, read_sample
 from cspine.tables import read_table, write_table
 from dicom_makers import JPEG_LOSSLESS, write_csv, write_study
-from small_bundles import PREDICTION, VIEW, random_pixels, resign, small_bundle, write_sample, write_studies
+from small_bundles import PREDICTION, PROJECT, VIEW, random_pixels, resign, small_bundle, write_sample, write_studies
 from smoke_projects import ENOUGH_SECONDS, clean
 
 UIDS = ("1.2.30", "1.2.4", "1.2.5")
@@ -395,3 +397,18 @@ def test_a_mean_of_models_does_not_depend_on_the_others_device_or_order(bundle: 
     assert ensemble.predict(pixels).shape == (2, 9, 7)
     assert np.array_equal(ensemble.predict(pixels), ensemble.predict(pixels.copy()))
     assert ensemble.predict(pixels[:0]).shape == (2, 0, 7)
+
+
+def test_predicting_needs_no_library_that_the_bundle_does_not_ask_for(
+    bundle: Path, studies: Path, tmp_path: Path
+) -> None:
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
+    others = {equipment.name_of(line) for line in project} - needs.NEEDED.keys() - {"packaging"}
+    modules = {"pyyaml": "yaml", "scikit-image": "skimage"}
+    absent = sorted(modules.get(name, name) for name in others)
+    assert {"snakemake", "wandb", "albumentations", "jsonargparse", "yaml"} <= set(absent)
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from cspine.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "predict", str(studies), "--bundle", str(bundle), "--out", str(tmp_path)]
+    done = subprocess.run(command, env=clean({}), capture_output=True, text=True, timeout=ENOUGH_SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert {row["by"] for row in triage_of(tmp_path).values()} == {"model"}
