@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from cspine.metric import Floats, check_normalisation, label_weights
 
@@ -77,6 +76,8 @@ def cross_fitted(truth: Floats, probability: Floats, normalisation: str, prior_s
 
 
 def _fit_line(truth: Floats, probability: Floats, weight: Floats, strength: float) -> Line:
+    from scipy.optimize import minimize  # a third of a second to import; who applies a fit does without
+
     x, y, w = _logit(probability).ravel(), truth.ravel(), weight.ravel()
 
     def objective(line: Floats) -> tuple[float, Floats]:

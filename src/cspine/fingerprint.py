@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parent
 _known: dict[str, tuple[Path, module_memory.Facts]] = {}  # every module read so far
 CANNOT_CHANGE_A_RESULT = frozenset(
     {
+        "cspine.allocator",  # which memory is kept
         "cspine.budget",  # how long the session lasts
         "cspine.crew",  # which process does what
         "cspine.devices",  # where torch computes

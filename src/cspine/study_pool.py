@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import cv2
 
+from cspine.allocator import keep_memory
 from cspine.crew import Task, shared_out
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
@@ -41,9 +39,4 @@ def studies_read(
 def _prepare() -> None:
     """Make a worker ready: one thread, and memory that is kept between the studies."""
     cv2.setNumThreads(1)
-    # A study is hundreds of arrays of half a megabyte. Given back and asked for again, their pages cost more time than
-    # reading the files: a third of what a slice takes.
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # glibc has it
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, 1 << 30)
-        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+    keep_memory()  # a study is hundreds of arrays of half a megabyte

@@ -52,7 +52,6 @@ def main(
     from cspine.bundles.needs import departures
     from cspine.prediction.answers import Options
     from cspine.prediction.inputs import not_asked_for, studies_at
-    from cspine.prediction.page import write_page
     from cspine.prediction.session import Session
 
     given = read_bundle(Path(bundle))
@@ -65,6 +64,8 @@ def main(
     beside = [_left_alone(uid) for uid in extra]
     options = Options(device, threads, workers or _readers(), study_seconds)
     why = Session(given, studies, Path(out), asked, options, not no_pictures, beside).run()
+    from cspine.prediction.page import write_page  # with matplotlib: half of what the first submission would wait for
+
     write_page(Path(out), given, why)
     _say_where(Path(out), asked is not None, len(beside))
     return pausing.PAUSED if why not in ("", pausing.TIME_IS_UP) else 0

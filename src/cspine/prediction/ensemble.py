@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cspine.allocator import keep_memory
 from cspine.bundles.manifest import Bundle
 from cspine.devices import device_of
 from cspine.errors import CspineError
@@ -37,6 +38,8 @@ class Ensemble:
         self.threads = threads or int(settings["threads"])
         torch.set_num_threads(self.threads)
         self.device, self.precision = device_of(device, settings["precision"])
+        if self.device.type == "cpu":
+            keep_memory()  # a batch's features are tens of megabytes a layer
         self.at_once = AT_ONCE if settings["batch_size"] == "auto" else int(settings["batch_size"])
         self.family: Any = importlib.import_module(module_of(bundle.family))
         self.networks = [self._loaded(bundle, number) for number in range(len(bundle.models))]

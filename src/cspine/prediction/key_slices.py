@@ -15,7 +15,6 @@ from cspine.prediction.results import StudyResult
 from cspine.studies import VERTEBRAE
 from cspine.views.study_rows import Form
 
-FOLDER = "key_slices"
 PANEL, MARGIN, LINE = 512, 12, 22  # pixels of the picture: side of a panel, gap, height of a line of text
 DARK, LIGHT, BOX = (16, 20, 24), (230, 233, 236), (255, 150, 0)
 MOST_OPAQUE = 0.6  # of the evidence laid over the slice

@@ -11,7 +11,8 @@ from pathlib import Path
 from cspine.bundles.manifest import Bundle
 from cspine.bundles.points import Point
 from cspine.pages import Table, render
-from cspine.prediction.key_slices import FOLDER, picture_name
+from cspine.prediction.key_slices import picture_name
+from cspine.prediction.results import PICTURES
 from cspine.studies import UID, VERTEBRAE
 from cspine.writing import write_whole
 
@@ -89,7 +90,7 @@ def write_page(out: Path, bundle: Bundle, why: str) -> None:
         table=_table(rows),
         pictured=pictured[:MOST_PICTURED],
         more=max(0, len(pictured) - MOST_PICTURED),
-        folder=FOLDER,
+        folder=PICTURES,
     )
     write_whole(out / "triage.html", text.encode(), "triage-page")
 
@@ -130,6 +131,6 @@ def _pictures(out: Path, row: dict[str, str]) -> list[tuple[str, float, str]]:
     found = []
     for vertebra in row["suspicious"].split():
         name = picture_name(row[UID], vertebra)
-        if (out / FOLDER / name).is_file():
-            found.append((vertebra, float(row[vertebra]), f"{FOLDER}/{urllib.parse.quote(name)}"))
+        if (out / PICTURES / name).is_file():
+            found.append((vertebra, float(row[vertebra]), f"{PICTURES}/{urllib.parse.quote(name)}"))
     return found

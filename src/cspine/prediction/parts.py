@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from cspine.findings import Finding
 from cspine.hashing import digest_of
 from cspine.prediction.listings import files_below, listing_digest
-from cspine.prediction.results import StudyResult, empty_slices
+from cspine.prediction.results import StudyResult
 from cspine.writing import replacing
 
 FOLDER = ".unfinished"
@@ -44,7 +44,7 @@ class Parts:
 
     def keep(self, result: StudyResult) -> None:
         """Keep an answer, whole or not at all."""
-        about = {**asdict(replace(result, slices=empty_slices())), "probability": result.probability.tolist()}
+        about = {**asdict(replace(result, slices=result.slices[:0])), "probability": result.probability.tolist()}
         del about["slices"]
         note = json.dumps({"made_by": self.made_by, "result": about})
         table = pa.Table.from_pandas(result.slices, preserve_index=False).replace_schema_metadata({NOTE: note})

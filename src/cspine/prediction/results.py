@@ -17,6 +17,7 @@ from cspine.prediction.reading import ReadStudy
 from cspine.predictions import apply_choice, highest_slices, slices_taken
 from cspine.studies import LABELS, UID, VERTEBRAE
 
+PICTURES = "key_slices"  #: folder of the pictures
 SLICE_COLUMNS = ["z_index", "slice_number", "file", "frame", *VERTEBRAE]
 
 

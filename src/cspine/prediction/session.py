@@ -23,9 +23,8 @@ from cspine.findings import Finding, findings_table
 from cspine.hashing import digest_of
 from cspine.prediction.answers import Options, answers
 from cspine.prediction.inputs import StudyInput
-from cspine.prediction.key_slices import FOLDER
 from cspine.prediction.parts import Parts
-from cspine.prediction.results import StudyResult, by_prior, labels_of
+from cspine.prediction.results import PICTURES, StudyResult, by_prior, labels_of
 from cspine.prediction.tables import triage, triage_row, write_csv, write_predictions
 from cspine.progress import report, say
 from cspine.studies import LABELS
@@ -96,7 +95,7 @@ class Session:
                 waiting.append(study.folder)
         if self.known and waiting:
             say(f"predict: goes on; {_studies(len(self.known))} predicted before, {_studies(len(waiting))} to do")
-        for answer in answers(waiting, self.bundle, self.options, self.out / FOLDER if self.pictures else None):
+        for answer in answers(waiting, self.bundle, self.options, self.out / PICTURES if self.pictures else None):
             self._take(answer, keep=True)
             fault_point("predict-answer")
             pausing.stop_if_wanted()  # the watch looks four times a second, and small studies are faster

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspine.bundles.points import Point
-from cspine.prediction.key_slices import FOLDER
-from cspine.prediction.results import StudyResult
+from cspine.prediction.results import PICTURES, StudyResult
 from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.writing import replacing, write_whole
 
@@ -80,7 +79,7 @@ def triage_row(result: StudyResult, points: dict[str, Point]) -> dict[str, objec
         "probability": round(float(result.probability[1:].max()), 6),
         "slice_number": number,
         "file": file,
-        "picture": f"{FOLDER}/{picture}" if picture else "",
+        "picture": f"{PICTURES}/{picture}" if picture else "",
         **dict(zip(VERTEBRAE, result.probability[1:].round(6).tolist(), strict=True)),
         "by": "prior" if result.reason else "model",
         "reason": ": ".join(word for word in (result.reason, result.detail) if word),
