@@ -46,7 +46,7 @@ test-lowest: $(LOWEST)/.ready-for ## run the tests with the oldest versions that
 torture: $(READY) ## kill -9 a run KILLS times by a clock seeded with SEED; it must end in the same bytes
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -m torture $(ARGS)
 
-benchmarks: $(READY) ## compare runs, reading, the cache and the loader with what they are measured against
+benchmarks: $(READY) ## compare runs, reading, the cache, the loader and predicting with what they are measured against
 	$(BIN)/python benchmarks/store_hit.py
 	$(BIN)/python benchmarks/no_op.py
 	$(BIN)/python benchmarks/resume.py
@@ -54,6 +54,7 @@ benchmarks: $(READY) ## compare runs, reading, the cache and the loader with wha
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/predict.py
 
 lint: $(READY) ## check style, types, the workflow's files and the pins; changes nothing
 	$(BIN)/ruff check .
