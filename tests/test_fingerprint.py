@@ -25,6 +25,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
+WITH_A_FAMILY = {"train", "predict_slices", "predict_with_bundle"}  # they use the module that their config names
+
+
 def forget() -> None:
     for cached in (module.closure, module._tree, module._read, module._imports):
         cached.cache_clear()
@@ -32,10 +35,7 @@ def forget() -> None:
 
 def prints() -> dict[str, str]:
     forget()
-    return {
-        stage: fingerprint(stage, "slice_cnn" if stage in ("train", "predict_slices") else None)
-        for stage in known_stages()
-    }
+    return {stage: fingerprint(stage, "slice_cnn" if stage in WITH_A_FAMILY else None) for stage in known_stages()}
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
@@ -62,7 +62,7 @@ def test_an_edit_in_a_helper_changes_exactly_the_stages_that_import_it(package: 
 
 
 def test_an_edit_in_a_method_changes_only_the_stages_that_use_it(package: Path) -> None:
-    assert changed(package, "methods/slice_cnn.py", lambda s: s + "\nADDED = 1\n") == {"train", "predict_slices"}
+    assert changed(package, "methods/slice_cnn.py", lambda s: s + "\nADDED = 1\n") == WITH_A_FAMILY
 
 
 def test_adding_a_method_changes_no_key(package: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_runner_and_the_workflow_are_in_no_stage() -> None:
 
 
 def test_table_stages_import_no_torch() -> None:
-    for stage in set(known_stages()) - {"train", "predict_slices"}:
+    for stage in set(known_stages()) - WITH_A_FAMILY:
         for name in closure(f"cspine.stages.{stage}"):
             assert "torch" not in {n.split(".")[0] for n in foreign_imports(name)}, f"{stage} through {name}"
 

@@ -260,7 +260,11 @@ def test_a_folder_of_locks_that_cannot_be_used_is_named_with_the_remedy(machine:
 
 
 def test_the_stages_that_compute_with_torch_use_a_gpu() -> None:
-    assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {"train", "predict_slices"}
+    assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {
+        "train",
+        "predict_slices",
+        "predict_with_bundle",
+    }
 
 
 def test_the_launcher_has_the_gpu_before_it_imports_the_stage_and_gives_it_back(

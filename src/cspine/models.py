@@ -8,12 +8,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from cspine.errors import CspineError
+from cspine.model_headers import METADATA, read_header
 from cspine.writing import write_whole
-
-METADATA = "cspine"
 
 Tensors = dict[str, torch.Tensor]
 
@@ -41,16 +39,3 @@ def read_model(path: Path) -> tuple[Tensors, dict[str, Any]]:
     header = read_header(path)
     with safe_open(path, framework="pt") as stream:
         return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The header alone.
-
-    Raises:
-        CspineError: the file was not written by ``write_tensors``.
-    """
-    try:
-        with safe_open(path, framework="pt") as stream:
-            return json.loads((stream.metadata() or {})[METADATA])
-    except (KeyError, SafetensorError):
-        raise CspineError(f"{path} is not a model of cspine: its header has no {METADATA!r} entry") from None

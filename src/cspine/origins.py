@@ -11,7 +11,8 @@ from cspine.checkpoint import read_checkpoint
 from cspine.end_state import read_end
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
-from cspine.models import Tensors, read_header, read_model
+from cspine.model_headers import read_header
+from cspine.models import Tensors, read_model
 from cspine.progress import say
 
 

@@ -50,7 +50,7 @@ rule write_bundle:
     benchmark:
         "logs/benchmarks/write_bundle.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=2000,

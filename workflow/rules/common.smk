@@ -130,6 +130,17 @@ def presence_for(wildcards):
     return "results/labels/presence.parquet" if wanted else []
 
 
+def bundle_to_evaluate(wildcards):
+    """The manifest of the bundle that the config names; the workflow's own is made first."""
+    place = Path(config["evaluate"]["bundle"])
+    manifest = place / "bundle.json"
+    if not manifest.is_file() and str(place) != "results/bundle":
+        raise WorkflowError(
+            f"evaluate.bundle: no bundle.json in {place}; expected a folder that `snakemake bundle` made"
+        )
+    return str(manifest)
+
+
 def truth_for(wildcards):
     """params: `--truth …` for a method that is taught the phantom's hidden truth."""
     taught = PLAN.method(wildcards.method)["targets"] == "truth"

@@ -5,17 +5,6 @@ localrules:
     score_bundle,
 
 
-def bundle_to_evaluate(wildcards):
-    """The manifest of the bundle that the config names; the workflow's own is made first."""
-    place = Path(config["evaluate"]["bundle"])
-    manifest = place / "bundle.json"
-    if not manifest.is_file() and str(place) != "results/bundle":
-        raise WorkflowError(
-            f"evaluate.bundle: no bundle.json in {place}; expected a folder that `snakemake bundle` made"
-        )
-    return str(manifest)
-
-
 rule predict_with_bundle:
     """Read and predict the studies of train.csv that the bundle's models have not seen."""
     input:

@@ -21,7 +21,7 @@ from cspine.bundles.seen import seen_by, select_rows
 from cspine.cache.encodings import read_encoding
 from cspine.errors import CspineError
 from cspine.metric import check_normalisation
-from cspine.models import read_header
+from cspine.model_headers import read_header
 from cspine.progress import say
 from cspine.project_files import wheel_name
 from cspine.stage import InPath, OutCopy
