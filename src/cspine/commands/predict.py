@@ -12,7 +12,7 @@ from cspine.progress import say
 
 #: kept back of a time limit to write the last tables: a little, and something for each study
 RESERVE_SECONDS, RESERVE_A_STUDY = 5.0, 0.02
-MOST_READERS = 4  # processes by default: beyond them the disk or the network waits
+MOST_READERS = 4  # processes by default, of some 300 MB each: more are seldom waited for
 
 
 def main(
@@ -42,7 +42,7 @@ def main(
         time_limit: when everything must be written, e.g. 8h30m; studies not reached by then get the training prior
         device: auto, cpu, cuda or cuda:1
         threads: of torch on a CPU (default: as the workflow, which gives its numbers to the last bit)
-        workers: processes that read studies (default: one less than there are cores, at most 4)
+        workers: processes that read studies (default: as many as there are cores, at most 4)
         study_seconds: a study that takes longer to read is given up
         no_pictures: draw no key slices
     """
@@ -93,7 +93,7 @@ def _begin(time_limit: str, studies: int) -> None:
 
 def _readers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_READERS, max(1, cores - 1))
+    return min(MOST_READERS, cores)
 
 
 def _left_alone(uid: str) -> Finding:
