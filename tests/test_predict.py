@@ -353,6 +353,22 @@ def test_a_study_and_a_folder_of_studies_are_told_apart(tmp_path: Path) -> None:
     assert len(studies_at(tmp_path / "many/10")) == 1  # the series is taken for the study
 
 
+def test_a_study_has_its_folders_name_also_from_inside_and_through_a_link(
+    bundle: Path, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "linked").symlink_to(studies / UIDS[1])
+    sample = write_sample(tmp_path / "sample.csv", ["linked"])
+    main(str(tmp_path / "linked"), bundle=str(bundle), out=str(tmp_path / "1"), sample=str(sample), no_pictures=True)
+    monkeypatch.chdir(studies / UIDS[1])
+    main(".", bundle=str(bundle), out=str(tmp_path / "2"), no_pictures=True)
+    found = [triage_of(tmp_path / place) for place in ("1", "2")]
+    assert [{uid: row["by"] for uid, row in rows.items()} for rows in found] == [
+        {"linked": "model"},
+        {UIDS[1]: "model"},
+    ]
+    assert found[0]["linked"]["probability"] == found[1][UIDS[1]]["probability"]
+
+
 def test_the_competitions_folder_means_its_test_images(tmp_path: Path) -> None:
     write_study(tmp_path / "test_images/1.2.3", [0.0])
     write_study(tmp_path / "train_images/1.2.4", [0.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ class StudyInput:
     """One study to predict.
 
     Attributes:
-        uid: the name of its folder, in the competition's data its StudyInstanceUID.
+        uid: the name of ``folder``, in the competition's data its StudyInstanceUID.
         folder: None where there is none.
     """
 
@@ -39,12 +40,12 @@ def studies_at(path: Path, asked: Iterable[str] | None = None) -> list[StudyInpu
     """
     if not path.is_dir():
         raise CspineError(f"{path}: found no such folder; expected a study's folder or a folder of studies")
-    base = path / COHORTS["test"] if (path / COHORTS["test"]).is_dir() else path
+    base = _base(path)
     if asked is not None:
         return [_asked(base, uid) for uid in dict.fromkeys(asked)]
     if is_study(base):
-        return [StudyInput(base.resolve().name, base)]
-    folders = sorted((p for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_by_name)
+        return [StudyInput(base.name, base)]
+    folders = sorted(_folders(base), key=_by_name)
     if not folders:
         raise CspineError(f"{base}: found neither DICOM files nor folders; expected a study or a folder of studies")
     return [StudyInput(folder.name, folder) for folder in folders]
@@ -59,13 +60,23 @@ def is_study(folder: Path) -> bool:
 
 def not_asked_for(path: Path, asked: Iterable[str]) -> list[str]:
     """The names of the folders at ``path`` that are none of ``asked``."""
-    base = path / COHORTS["test"] if (path / COHORTS["test"]).is_dir() else path
-    return sorted({p.name for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")} - set(asked))
+    return sorted({folder.name for folder in _folders(_base(path))} - set(asked))
+
+
+def _base(path: Path) -> Path:
+    """The folder that is meant by ``path``, with a name of its own: a study has its folder's, and "." has none."""
+    place = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would give a link the name of what it leads to
+    test = place / COHORTS["test"]
+    return test if test.is_dir() else place
+
+
+def _folders(base: Path) -> list[Path]:
+    return [p for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")]
 
 
 def _asked(base: Path, uid: str) -> StudyInput:
     inside = base / uid
-    alone = base.resolve().name == uid  # the study's own folder was named
+    alone = base.name == uid  # the study's own folder was named
     return StudyInput(uid, inside if inside.is_dir() else base if alone else None)
 
 
