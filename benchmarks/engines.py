@@ -35,7 +35,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cspine.allocator import keep_memory
 from cspine.methods.slice_cnn import SliceNetwork
-from cspine.prediction.ensemble import AT_ONCE
+from cspine.slices_at_once import AT_ONCE
 
 SLICES = {"test_efficientnet": 320, "tf_efficientnetv2_s": 32}
 THREADS = (1, 2)

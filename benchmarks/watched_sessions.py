@@ -36,8 +36,8 @@ class Watched(Session):
     ended: list[float] = field(default_factory=list)
     peaks: list[Peaks] = field(default_factory=list)
 
-    def _take(self, result: StudyResult, keep: bool) -> None:
-        super()._take(result, keep)
+    def _take(self, result: StudyResult) -> None:
+        super()._take(result)
         assert not result.reason, result.detail
         self.ended.append(time.perf_counter())
         if len(self.ended) in self.looks:

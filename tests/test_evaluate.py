@@ -94,7 +94,7 @@ def test_what_was_predicted_before_a_kill_is_not_predicted_again(
     root = own_data(tmp_path, dict.fromkeys(STRANGERS, ""))
     (root / "out").mkdir()
     first = evaluated(bundle, root)
-    monkeypatch.setattr("cspine.stages.predict_with_bundle.answers", lambda waiting, *rest: iter(waiting[:0]))
+    monkeypatch.setattr("cspine.prediction.answers.answers", lambda waiting, *rest: iter(waiting[:0]))
     assert evaluated(bundle, root).equals(first)
 
 

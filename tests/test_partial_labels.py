@@ -337,7 +337,7 @@ def test_aggregation_and_scores_count_known_labels_and_see_no_unknown_one() -> N
     assert np.isfinite(probabilities[list(LABELS)]).all(axis=None) and not choice.fallback
     config = ScoreConfig(method="m", folds_run=[0], bootstrap=20)
     scored = score_heldout_studies(studies, folds, [probabilities], config)
-    measured = measure(scored, config)
+    measured = measure(scored, config.method, config.bootstrap, config.seed)
     heldout = studies[studies[UID].isin(folds.loc[(folds["fold"] == 0) & (folds["role"] == "heldout"), UID])]
     aucs = measured[measured["measure"] == "auc"].set_index("label")
     for label in LABELS:

@@ -69,16 +69,17 @@ def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
 
 
-def predicted(path: Path, bundle: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def predicted(
+    path: Path, bundle: Path, out: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """``cspine predict`` as a person calls it."""
     command = [sys.executable, "-m", "cspine", "predict", str(path), "--bundle", str(bundle), "--out", str(out)]
-    return subprocess.run([*command, *options], env=clean({}), capture_output=True, text=True, timeout=ENOUGH_SECONDS)
+    environment = clean(environment)
+    return subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=ENOUGH_SECONDS)
 
 
 def with_fault(fault: str, path: Path, bundle: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cspine", "predict", str(path), "--bundle", str(bundle), "--out", str(out)]
-    environment = clean({"CSPINE_FAULT": fault})
-    return subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=ENOUGH_SECONDS)
+    return predicted(path, bundle, out, *options, CSPINE_FAULT=fault)
 
 
 def slices_of(out: Path) -> pd.DataFrame:

@@ -99,7 +99,7 @@ def test_test_studies_are_scored_by_the_mean_and_the_prior_where_unread() -> Non
 
 def test_the_losses_and_their_difference_are_the_metrics() -> None:
     scored = score_heldout_studies(STUDIES, FOLDS, TABLES, CONFIG)
-    table = measure(scored, CONFIG)
+    table = measure(scored, CONFIG.method, CONFIG.bootstrap, CONFIG.seed)
     for form in ("per_exam", "pooled"):
         model = weighted_log_loss(scored.truth, scored.probability, form)
         constant = weighted_log_loss(scored.truth, scored.constants[form], form)

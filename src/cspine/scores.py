@@ -110,20 +110,26 @@ def score_test_studies(
     return Scored("test", labels, probability.to_numpy(dtype=np.float64), tiled, int(absent.sum()))
 
 
-def measure(scored: Scored, config: ScoreConfig) -> pd.DataFrame:
+def measure(scored: Scored, method: str, bootstrap: int, seed: int) -> pd.DataFrame:
     """One row for each form of the loss and each label's AUC.
 
     Columns: method, cohort, measure (loss | auc), normalisation ("" for an AUC), label ("" for a loss),
     value, low, high (95 % over studies), constant (the best constant's value), difference and its interval
     (value minus constant on the same resamples), studies, positives, measurable (enough of both classes). An AUC
     is of the studies whose label is known, and these are counted; a loss is of the known labels of every study.
+
+    Args:
+        scored: one cohort.
+        method: what it was predicted by.
+        bootstrap: resamples of the studies behind each interval.
+        seed: of the resamples.
     """
-    counts = multiplicities(resamples(len(scored.truth), config.bootstrap, config.seed))
+    counts = multiplicities(resamples(len(scored.truth), bootstrap, seed))
     rows = [_loss_row(scored, form, counts) for form in NORMALISATIONS]
     rows += [_auc_row(scored, column, counts) for column in range(len(LABELS))]
     table = pd.DataFrame(rows)
     table.insert(0, "cohort", scored.cohort)
-    table.insert(0, "method", config.method)
+    table.insert(0, "method", method)
     return table
 
 

@@ -4,5 +4,6 @@ layout      the names of its files
 manifest    bundle.json: what is in it, digests, versions; a bundle is read and refused here
 points      from which probability on a vertebra is called suspicious
 seen        which studies its models learnt from, told without naming them
+readme      the bundle's own README
 needs       the libraries that predicting imports
 """

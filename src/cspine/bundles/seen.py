@@ -11,7 +11,6 @@ import pandas as pd
 
 from cspine.folds import roles_of
 from cspine.hashing import digest_of
-from cspine.studies import UID
 
 
 def mark_of(uid: str) -> str:
@@ -37,9 +36,3 @@ def unseen(uids: Iterable[str], marks: Iterable[str]) -> list[str]:
     """Of ``uids`` those that no model of the bundle has seen, in their order."""
     known = frozenset(marks)
     return [uid for uid in uids if mark_of(uid) not in known]
-
-
-def select_rows(folds: pd.DataFrame, fold: int, probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Of a fold's study_probabilities those of its select studies."""
-    roles = roles_of(folds, fold)
-    return probabilities[probabilities[UID].isin(roles.index[roles == "select"])]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cspine import budget, pausing
 from cspine.errors import CspineError
 from cspine.findings import Finding
 from cspine.progress import say
+from cspine.studies import UID
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: kept back of a time limit to write the last tables: a little, and something for each study
 RESERVE_SECONDS, RESERVE_A_STUDY = 5.0, 0.02
@@ -58,9 +63,9 @@ def main(
     say(given.name())
     for departure in departures(given.manifest["requires"]):
         say(f"predict: the bundle asks for {departure}; it may fail, or give other numbers")
-    studies = studies_at(found, None if asked is None else asked["StudyInstanceUID"])
+    studies = studies_at(found, None if asked is None else asked[UID])
     _begin(time_limit, len(studies))
-    extra = [] if asked is None else not_asked_for(found, asked["StudyInstanceUID"])
+    extra = [] if asked is None else not_asked_for(found, asked[UID])
     beside = [_left_alone(uid) for uid in extra]
     options = Options(device, threads, workers or _readers(), study_seconds)
     why = Session(given, studies, Path(out), asked, options, not no_pictures, beside).run()
@@ -71,7 +76,8 @@ def main(
     return pausing.PAUSED if why not in ("", pausing.TIME_IS_UP) else 0
 
 
-def _asked(sample: str):  # type: ignore[no-untyped-def]
+def _asked(sample: str) -> pd.DataFrame | None:
+    """The rows of the sample; None without one."""
     if not sample:
         return None
     from cspine.submission import read_sample

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cspine.bundles.manifest import Bundle
+from cspine.prediction.inputs import StudyInput
+from cspine.prediction.parts import Parts
 from cspine.prediction.reading import ReadStudy, lost, read_for
-from cspine.prediction.results import StudyResult, by_prior, predicted
+from cspine.prediction.results import StudyResult, by_prior, counted_studies, predicted, without_folder
+from cspine.progress import say
 from cspine.study_pool import studies_read
 
 if TYPE_CHECKING:  # torch takes seconds to import, in which the workers read the first studies
@@ -25,6 +28,35 @@ class Options:
     threads: int = 0  # torch's; 0 = the workflow's
     workers: int = 1  # processes that read
     study_seconds: float = 300.0  # after which a study that is still being read is given up
+
+
+def resumed(
+    studies: Sequence[StudyInput], bundle: Bundle, options: Options, parts: Parts, pictures: Path | None = None
+) -> Iterator[StudyResult]:
+    """The answer to every study: first those without a folder and those that ``parts`` has, then the others.
+
+    Args:
+        studies: in any order.
+        bundle: whose models answer.
+        options: see Options.
+        parts: what an earlier start has left; new answers are kept there.
+        pictures: see ``answers``.
+    """
+    waiting: list[Path] = []
+    begun = 0
+    for study in studies:
+        if study.folder is None:
+            yield without_folder(study.uid, bundle)
+        elif (kept := parts.find(study.uid, study.folder)) is not None:
+            begun += 1
+            yield kept
+        else:
+            waiting.append(study.folder)
+    if begun and waiting:
+        say(f"predict: goes on; {counted_studies(begun)} predicted before, {counted_studies(len(waiting))} to do")
+    for answer in answers(waiting, bundle, options, pictures):
+        parts.keep(answer)
+        yield answer
 
 
 def answers(

@@ -15,9 +15,8 @@ from cspine.devices import device_of
 from cspine.errors import CspineError
 from cspine.heat_maps import evidence_map
 from cspine.methods.registry import module_of
+from cspine.slices_at_once import slices_at_once
 from cspine.studies import VERTEBRAE
-
-AT_ONCE = 32  # slices, as the workflow's predict_slices
 
 
 class Ensemble:
@@ -40,7 +39,7 @@ class Ensemble:
         self.device, self.precision = device_of(device, settings["precision"])
         if self.device.type == "cpu":
             keep_memory()  # a batch's features are tens of megabytes a layer
-        self.at_once = AT_ONCE if settings["batch_size"] == "auto" else int(settings["batch_size"])
+        self.at_once = slices_at_once(settings["batch_size"])
         self.family: Any = importlib.import_module(module_of(bundle.family))
         self.networks = [self._loaded(bundle, number) for number in range(len(bundle.models))]
 

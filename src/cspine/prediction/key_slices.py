@@ -98,5 +98,5 @@ def _end(name: str) -> str:
 
 
 def picture_name(uid: str, vertebra: str) -> str:
-    """The PNG's name in FOLDER; a folder's name may hold what a file's name should not."""
+    """The PNG's name in PICTURES; a folder's name may hold what a file's name should not."""
     return f"{''.join(c if c.isalnum() or c in '.-' else '_' for c in uid)}_{vertebra}.png"

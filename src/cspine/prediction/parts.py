@@ -30,17 +30,18 @@ class Parts:
         self.folder, self.made_by = out / FOLDER, made_by
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, uid: str, folder: Path | None = None) -> StudyResult | None:
-        """The answer kept for a study, or None; with ``folder``, only where its files are what they were."""
-        path = self._path(uid)
+    def find(self, uid: str, folder: Path) -> StudyResult | None:
+        """The answer kept for a study by an earlier start, where its files and all else are what they were; or None."""
         try:
-            stored = pq.ParquetFile(path)
-            note = json.loads((stored.schema_arrow.metadata or {})[NOTE])
-            result = _result(note["result"], stored)
-            same = folder is None or listing_digest(files_below(folder)) == result.listing
-            return result if same and note["made_by"] == self.made_by else None
+            made_by, result = self._read(uid)
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):  # none there, or torn
             return None
+        same = made_by == self.made_by and listing_digest(files_below(folder)) == result.listing
+        return result if same else None
+
+    def get(self, uid: str) -> StudyResult:
+        """The answer that was found or kept since this start."""
+        return self._read(uid)[1]
 
     def keep(self, result: StudyResult) -> None:
         """Keep an answer, whole or not at all."""
@@ -55,6 +56,11 @@ class Parts:
     def drop(self) -> None:
         """All are done, and in the tables."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self, uid: str) -> tuple[str, StudyResult]:
+        stored = pq.ParquetFile(self._path(uid))
+        note = json.loads((stored.schema_arrow.metadata or {})[NOTE])
+        return note["made_by"], _result(note["result"], stored)
 
     def _path(self, uid: str) -> Path:
         return self.folder / f"{digest_of(uid)[:24]}.parquet"

@@ -17,6 +17,7 @@ from cspine.prediction.reading import ReadStudy
 from cspine.predictions import apply_choice, highest_slices, slices_taken
 from cspine.studies import LABELS, UID, VERTEBRAE
 
+NO_FOLDER = "no-folder"  #: why a study without a folder has the prior
 PICTURES = "key_slices"  #: folder of the pictures
 SLICE_COLUMNS = ["z_index", "slice_number", "file", "frame", *VERTEBRAE]
 
@@ -86,6 +87,16 @@ def predicted(read: ReadStudy, by_model: NDArray[np.float32], bundle: Bundle) ->
 def by_prior(uid: str, bundle: Bundle, reason: str, detail: str, findings: list[Finding]) -> StudyResult:
     """The answer for a study without a prediction."""
     return StudyResult(uid, bundle.prior, empty_slices(), reason, detail, findings)
+
+
+def without_folder(uid: str, bundle: Bundle) -> StudyResult:
+    """The answer for a study of which there is no folder."""
+    return by_prior(uid, bundle, NO_FOLDER, "no folder of this name", [])
+
+
+def counted_studies(number: int) -> str:
+    """``1 study``, ``1,240 studies``."""
+    return f"{number:,} {'study' if number == 1 else 'studies'}"
 
 
 def empty_slices() -> pd.DataFrame:

@@ -21,17 +21,18 @@ from cspine.bundles.manifest import Bundle
 from cspine.faults import fault_point
 from cspine.findings import Finding, findings_table
 from cspine.hashing import digest_of
-from cspine.prediction.answers import Options, answers
+from cspine.prediction.answers import Options, resumed
 from cspine.prediction.inputs import StudyInput
 from cspine.prediction.parts import Parts
-from cspine.prediction.results import PICTURES, StudyResult, by_prior, labels_of
+from cspine.prediction.results import NO_FOLDER, PICTURES, StudyResult, by_prior, counted_studies, labels_of
 from cspine.prediction.tables import triage, triage_row, write_csv, write_predictions
 from cspine.progress import report, say
 from cspine.studies import LABELS
 from cspine.submission import filled, write_submission_file
 
 SECONDS_BETWEEN_SUBMISSIONS = 5.0
-NO_FOLDER, OUT_OF_TIME, STOPPED = "no-folder", "out-of-time", "stopped"
+OUT_OF_TIME, STOPPED = "out-of-time", "stopped"
+WITHOUT_FILES = (NO_FOLDER, OUT_OF_TIME, STOPPED)  # reasons for which no file was looked at
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Session:
         self.rows: dict[str, dict[str, object]] = {}  # of triage.csv
         self.known: dict[str, dict[str, float]] = {}  # study -> label -> probability, of predicted ones
         self.findings: list[Finding] = list(self.beside)
-        self.answered: set[str] = set()  # studies whose answers are kept
+        self.unkept: dict[str, StudyResult] = {}  # answers without a file behind them, which ``parts`` does not have
         self.reasons: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.published = 0.0
@@ -83,29 +84,14 @@ class Session:
         return why
 
     def _predict(self) -> None:
-        """Every study: found among the kept ones, or read in a worker and predicted here."""
-        waiting: list[Path] = []
-        for study in self.studies:
-            kept = self.parts.find(study.uid, study.folder)
-            if study.folder is None:
-                self._take(by_prior(study.uid, self.bundle, NO_FOLDER, "no folder of this name", []), keep=False)
-            elif kept is not None:
-                self._take(kept, keep=False)
-            else:
-                waiting.append(study.folder)
-        if self.known and waiting:
-            say(f"predict: goes on; {_studies(len(self.known))} predicted before, {_studies(len(waiting))} to do")
-        for answer in answers(waiting, self.bundle, self.options, self.out / PICTURES if self.pictures else None):
-            self._take(answer, keep=True)
+        pictures = self.out / PICTURES if self.pictures else None
+        for answer in resumed(self.studies, self.bundle, self.options, self.parts, pictures):
+            self._take(answer)
             fault_point("predict-answer")
             pausing.stop_if_wanted()  # the watch looks four times a second, and small studies are faster
 
-    def _take(self, result: StudyResult, keep: bool) -> None:
+    def _take(self, result: StudyResult) -> None:
         with pausing.held():
-            if keep:
-                self.parts.keep(result)
-            if keep or result.listing:
-                self.answered.add(result.uid)
             self.rows[result.uid] = triage_row(result, self.bundle.points)
             self.findings += result.findings
             self.seconds.update(result.seconds)
@@ -113,6 +99,8 @@ class Session:
                 self.reasons[result.reason] += 1
             else:
                 self.known[result.uid] = labels_of(result)
+            if result.reason in WITHOUT_FILES:
+                self.unkept[result.uid] = result
             if time.monotonic() - self.published > SECONDS_BETWEEN_SUBMISSIONS:
                 self._publish()
         report("predict", len(self.rows), len(self.studies), "studies")
@@ -130,7 +118,7 @@ class Session:
         code = OUT_OF_TIME if why == pausing.TIME_IS_UP else STOPPED
         for study in self.studies:
             if study.uid not in self.rows:
-                self._take(by_prior(study.uid, self.bundle, code, why, []), keep=False)
+                self._take(by_prior(study.uid, self.bundle, code, why, []))
         self._publish()
         write_predictions(self.out / "predictions.parquet", self._results())
         write_csv(self.out / "triage.csv", triage(self.rows.values()))
@@ -139,11 +127,9 @@ class Session:
             self.parts.drop()
 
     def _results(self) -> Iterator[StudyResult]:
-        """Every answer again, from where it is kept."""
+        """Every answer again, most of them from where they are kept."""
         for study in self.studies:
-            kept = self.parts.find(study.uid) if study.uid in self.answered else None
-            reason, _, detail = str(self.rows[study.uid]["reason"]).partition(": ")
-            yield kept or by_prior(study.uid, self.bundle, reason, detail, [])
+            yield self.unkept.get(study.uid) or self.parts.get(study.uid)
 
     def _tell(self, seconds: float, why: str) -> None:
         """What was done, for the person."""
@@ -156,12 +142,8 @@ class Session:
             say(f"predict: stopped early: {why}; the same command goes on where this one ended")
 
 
-def _studies(number: int) -> str:
-    return f"{number:,} {'study' if number == 1 else 'studies'}"
-
-
 def _told(predicted_ones: int, reasons: Counter[str]) -> str:
     total = predicted_ones + reasons.total()
     codes = ", ".join(f"{count} {code}" for code, count in sorted(reasons.items()))
     prior = f"; {reasons.total()} given the prior ({codes})" if codes else ""
-    return f"{predicted_ones:,} of {_studies(total)} predicted{prior}"
+    return f"{predicted_ones:,} of {counted_studies(total)} predicted{prior}"

@@ -18,12 +18,12 @@ from cspine.devices import device_of
 from cspine.methods.registry import module_of
 from cspine.progress import report, say
 from cspine.runtime import runtime
+from cspine.slices_at_once import slices_at_once
 from cspine.stage import InPath, OutPath, Scratch
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 
 USES_GPU = True
-AT_ONCE = 32  # without gradients this fits any device, and more are hardly faster
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PredictConfig:
 
     family: str  # see cspine.methods.registry
     view: str  # the form of the pixels the model reads
-    batch_size: int | Literal["auto"]  # slices at once; auto = AT_ONCE
+    batch_size: int | Literal["auto"]  # see cspine.slices_at_once
     precision: Literal["auto", "fp32", "bf16", "fp16"]  # see cspine.precision
     threads: int  # torch's threads
 
@@ -61,7 +61,7 @@ def predict_slices(
     family = importlib.import_module(module_of(config.family))
     torch.set_num_threads(config.threads)
     device, precision = device_of(runtime().device, config.precision)
-    at_once = AT_ONCE if config.batch_size == "auto" else config.batch_size
+    at_once = slices_at_once(config.batch_size)
     network = family.load(model)
     index = read_table(slices, ["cohort", UID, "slice_number", "z_index", "shard"])
     groups = {

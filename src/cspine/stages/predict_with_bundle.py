@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,9 +10,10 @@ from cspine.bundles.manifest import read_bundle
 from cspine.bundles.seen import unseen
 from cspine.errors import CspineError
 from cspine.findings import Finding, findings_table
-from cspine.prediction.answers import Options, answers
+from cspine.prediction.answers import Options, resumed
+from cspine.prediction.inputs import StudyInput
 from cspine.prediction.parts import Parts
-from cspine.prediction.results import StudyResult, by_prior, labels_of
+from cspine.prediction.results import labels_of, without_folder
 from cspine.prediction.tables import write_predictions
 from cspine.progress import report, say
 from cspine.raw_folder import COHORTS, files_by_study, read_rows
@@ -23,7 +23,6 @@ from cspine.studies import UID
 from cspine.tables import write_table
 
 USES_GPU = True
-NO_FOLDER = "no-folder"
 
 
 @dataclass(frozen=True)
@@ -75,27 +74,16 @@ def predict_with_bundle(
             f"{train}: the models of the bundle in {manifest.parent} have seen all {len(listed)} labelled studies; "
             "expected studies that are new to them (data.root), or a bundle of folds that hold some out"
         )
-    folders, kept = _folders(root / COHORTS["train"], uids, set(files_by_study(train_shards))), Parts(parts, bundle.id)
-    done = {uid: answer for uid, folder in folders.items() if (answer := kept.find(uid, folder)) is not None}
-    options = Options(runtime().device, workers=workers())
-    waiting = [folder for uid, folder in folders.items() if uid not in done]
-    for answer in answers(waiting, bundle, options):
-        kept.keep(answer)
-        done[answer.uid] = answer
-        report("predict_with_bundle", len(done), len(folders), "studies")
-    results = [done.get(uid) or by_prior(uid, bundle, NO_FOLDER, "no folder in train_images", []) for uid in uids]
-    write_table(_table(results), study_probabilities)
-    write_predictions(predictions, results)
-    about = [finding for result in results for finding in result.findings]
-    write_table(findings_table([*about, *_seen(set(listed) - set(uids))]), findings)
-
-
-def _folders(root: Path, uids: list[str], with_files: set[str]) -> dict[str, Path]:
-    return {uid: root / uid for uid in uids if uid in with_files}
-
-
-def _table(results: list[StudyResult]) -> pd.DataFrame:
-    return pd.DataFrame([{UID: r.uid, **labels_of(r), "reason": r.reason} for r in results])
+    with_files, images = set(files_by_study(train_shards)), root / COHORTS["train"]
+    studies = [StudyInput(uid, images / uid if uid in with_files else None) for uid in uids]
+    kept, rows, found = Parts(parts, bundle.id), {}, _seen(set(listed) - set(uids))
+    for answer in resumed(studies, bundle, Options(runtime().device, workers=workers()), kept):
+        rows[answer.uid] = {UID: answer.uid, **labels_of(answer), "reason": answer.reason}
+        found += answer.findings
+        report("predict_with_bundle", len(rows), len(studies), "studies")
+    write_table(pd.DataFrame([rows[uid] for uid in uids]), study_probabilities)
+    write_predictions(predictions, (kept.get(s.uid) if s.folder else without_folder(s.uid, bundle) for s in studies))
+    write_table(findings_table(found), findings)
 
 
 def _seen(uids: set[str]) -> list[Finding]:

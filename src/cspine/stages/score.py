@@ -50,7 +50,7 @@ def score(
     cohorts = [score_heldout_studies(study_table, fold_table, tables, config)]
     if truth is not None:
         cohorts.append(score_test_studies(study_table, fold_table, tables, _read_truth(truth), config))
-    measured = [measure(cohort, config) for cohort in cohorts]
+    measured = [measure(cohort, config.method, config.bootstrap, config.seed) for cohort in cohorts]
     write_table(pd.concat(measured, ignore_index=True), scores)
     flags = pseudo_flags([read_table(p) for p in pseudo_counts])
     text = score_text(cohorts, measured, flags, config)

@@ -14,7 +14,7 @@ from cspine.partial_labels import truth_of
 from cspine.progress import say
 from cspine.raw_folder import read_rows
 from cspine.score_texts import block_of, data_name, legend, sentence_of
-from cspine.scores import ScoreConfig, Scored, measure
+from cspine.scores import Scored, measure
 from cspine.stage import InPath, OutPath
 from cspine.studies import LABELS, UID, UNKNOWN
 from cspine.tables import read_table, write_table
@@ -69,8 +69,7 @@ def score_bundle(
     tiled = {form: np.tile(row, (len(truth), 1)) for form, row in constants.items()}
     by_prior = int(rows["reason"].ne("").sum())
     scored = Scored("unseen", truth, rows[list(LABELS)].to_numpy(np.float64), tiled, by_prior)
-    method = str(bundle.manifest["method"])
-    measured = measure(scored, ScoreConfig(method, [0], config.phantom, bootstrap=config.bootstrap, seed=config.seed))
+    measured = measure(scored, str(bundle.manifest["method"]), config.bootstrap, config.seed)
     write_table(measured, scores)
     lines = [
         f"{bundle.name()}",
@@ -87,5 +86,5 @@ def score_bundle(
 def _labels(train: InPath) -> pd.DataFrame:
     """Labels by StudyInstanceUID, UNKNOWN where train.csv has a blank."""
     rows = [row for _, row in read_rows(train, (UID, *LABELS))]
-    values = [[int(row[label]) if row[label] else UNKNOWN for label in LABELS] for row in rows]
+    values = [[int(row[label] or UNKNOWN) for label in LABELS] for row in rows]
     return pd.DataFrame(values, columns=list(LABELS), index=[row[UID] for row in rows])

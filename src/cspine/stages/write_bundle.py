@@ -17,11 +17,12 @@ from cspine.bundles.manifest import write_manifest
 from cspine.bundles.needs import needed_of, versions
 from cspine.bundles.points import Point, point_of
 from cspine.bundles.readme import readme_of
-from cspine.bundles.seen import seen_by, select_rows
+from cspine.bundles.seen import seen_by
 from cspine.cache.encodings import read_encoding
 from cspine.errors import CspineError
 from cspine.metric import check_normalisation
 from cspine.model_headers import read_header
+from cspine.partial_labels import truth_of
 from cspine.progress import say
 from cspine.project_files import wheel_name
 from cspine.stage import InPath, OutCopy
@@ -89,7 +90,7 @@ def write_bundle(
     for source, target in zip(models, weights, strict=True):
         shutil.copyfile(source, target)
     settings.write_text(json.dumps(asdict(config), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    points = _points(study_probabilities, study_table, fold_table, config)
+    points = _points([read_table(path) for path in study_probabilities], study_table, config.sensitivity)
     prior = training_prior(study_table, config.normalisation, config.prior_clip)
     content = {
         "method": config.method,
@@ -116,17 +117,15 @@ def write_bundle(
     say(f"write_bundle: {len(models)} models, {size / 1e6:.1f} MB in {len(files) + 1} files; id {made['id']}")
 
 
-def _points(tables: list[InPath], studies: pd.DataFrame, folds: pd.DataFrame, config: BundleConfig) -> dict[str, Point]:
+def _points(tables: list[pd.DataFrame], studies: pd.DataFrame, sensitivity: float) -> dict[str, Point]:
     """By each fold's model on its own select studies, all folds together."""
-    labels = studies[studies["cohort"] == "train"].set_index(UID)[list(LABELS)]
-    rows = [select_rows(folds, fold, read_table(path)) for fold, path in zip(config.folds_run, tables, strict=True)]
-    chosen = pd.concat(rows)
-    truth = labels.loc[chosen[UID]].to_numpy(np.float64)
-    probability = chosen[list(LABELS)].to_numpy(np.float64)
-    patient = point_of(truth[:, 0], probability[:, 0], config.sensitivity)
+    chosen = pd.concat([table[table["cohort"] == "select"] for table in tables])
+    labels = studies[studies["cohort"] == "train"].set_index(UID).loc[chosen[UID]]
+    truth, probability = truth_of(labels), chosen[list(LABELS)].to_numpy(np.float64)
+    patient = point_of(truth[:, 0], probability[:, 0], sensitivity)
     suspicious = probability[:, 0] >= patient.threshold  # only their vertebrae are asked about
     cells = truth[suspicious, 1:].ravel(), probability[suspicious, 1:].ravel()
-    return {"patient": patient, "vertebra": point_of(*cells, config.sensitivity)}
+    return {"patient": patient, "vertebra": point_of(*cells, sensitivity)}
 
 
 def _model(fold: int, model: Path, choice: Path) -> dict[str, Any]:
