@@ -24,7 +24,7 @@ from cspine.findings import COLUMNS, Finding
 from cspine.fingerprint import closure, foreign_imports
 from cspine.folds import FoldConfig, check_folds, deal_folds, roles_of
 from cspine.predictions import AggregateConfig, study_probabilities_of
-from cspine.pseudo import unlabelled_studies
+from cspine.pseudo.who import unlabelled_studies
 from cspine.stages.assign_folds import assign_folds
 from cspine.stages.build_training_set import TrainingSetConfig, join_training_set
 from cspine.studies import UID, VERTEBRAE

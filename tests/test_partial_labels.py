@@ -25,7 +25,9 @@ from cspine.mixup import blend_of
 from cspine.partial_labels import completed, contradictory, truth_of
 from cspine.precision import Precision
 from cspine.predictions import AggregateConfig, study_probabilities_of
-from cspine.pseudo import PseudoConfig, mark_study, pseudo_labels_of
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import pseudo_labels_of
+from cspine.pseudo.marking import mark_study
 from cspine.scores import ScoreConfig, measure, score_heldout_studies
 from cspine.stages.build_training_set import TrainingSetConfig, check_training_set, join_training_set
 from cspine.stages.score import score_text
@@ -228,7 +230,8 @@ def test_an_unknown_vertebra_is_free_of_the_studys_label_and_gets_no_run() -> No
     probability = np.zeros((3, 7))
     probability[0, :4], probability[1, :4] = [0.9, 0.9, 0.2, 0.2], [0.1, 0.1, 0.1, 0.3]
     label = np.array([0, UNKNOWN, UNKNOWN, 1, 0, 0, 0])
-    over, run = mark_study(probability, label, PseudoConfig(fold=0))
+    marked = mark_study(probability, label, PseudoConfig(fold=0))
+    over, run = marked.over, marked.run
     assert over[:, :4].any(axis=0).tolist() == [False, True, False, False]
     assert run.any(axis=0).tolist() == [False, False, False, True, False, False, False]
 

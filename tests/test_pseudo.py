@@ -14,14 +14,13 @@ from hypothesis.extra.numpy import arrays
 
 from cspine.errors import CspineError
 from cspine.folds import roles_of
-from cspine.pseudo import (
-    PseudoConfig,
-    mark_study,
-    pseudo_labels_of,
-    run_around_peak,
-    unlabelled_studies,
-    warning_of,
-)
+from cspine.labels import COLUMNS as SLICE_LABELS
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.counts import warning_of
+from cspine.pseudo.labels import COLUMNS, pseudo_labels_of
+from cspine.pseudo.marking import mark_study
+from cspine.pseudo.runs import run_around_peak
+from cspine.pseudo.who import unlabelled_studies
 from cspine.stages.pseudo_label import pseudo_label
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
@@ -101,7 +100,8 @@ def test_threshold_and_run_never_mark_the_same_vertebra() -> None:
     draw = np.random.default_rng(0)
     for _ in range(20):
         fractured = draw.random(7) < 0.5
-        over, run = mark_study(draw.random((9, 7)) * 0.6, fractured, CONFIG)
+        marked = mark_study(draw.random((9, 7)) * 0.6, fractured, CONFIG)
+        over, run = marked.over, marked.run
         assert not (over.any(axis=0) & run.any(axis=0)).any()
         assert ((over | run).any(axis=0) == fractured).all()
 
@@ -150,9 +150,10 @@ def test_missing_or_impossible_predictions_are_refused_by_study() -> None:
 
 def run_stage(folder: Path, predictions: pd.DataFrame, config: PseudoConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     folds = pd.DataFrame({"fold": np.int8(0), UID: ["a", "b"], "role": "train"})
-    names = ("predictions", "studies", "folds", "pseudo_labels", "counts")
+    names = ("predictions", "studies", "folds", "labels", "pseudo_labels", "counts", "choices")
     paths = {name: folder / f"{name}.parquet" for name in names}
-    for name, table in (("predictions", predictions), ("studies", STUDIES), ("folds", folds)):
+    labels = pd.DataFrame(columns=[*SLICE_LABELS]).astype({"source": str})
+    for name, table in (("predictions", predictions), ("studies", STUDIES), ("folds", folds), ("labels", labels)):
         write_table(table, paths[name])
     pseudo_label(**paths, config=config)
     return read_table(paths["pseudo_labels"]), read_table(paths["counts"])
@@ -164,15 +165,9 @@ def test_a_round_without_any_positive_is_said_plainly_and_recorded(
     labels, counts = run_stage(tmp_path, predictions_of(), BARE)
     said = "pseudo_label: no slice reached 0.5: this round teaches nothing and its result is not a result"
     assert said in capsys.readouterr().err.splitlines()
-    assert labels.empty and list(labels.columns) == [
-        UID,
-        "slice_number",
-        "z_index",
-        *VERTEBRAE,
-        "weight",
-    ]
+    assert labels.empty and list(labels.columns) == COLUMNS
     assert "is not a result" in warning_of(counts)
-    assert str(labels["C1"].dtype) == "int8" and str(labels["weight"].dtype) == "float32"
+    assert str(labels["C1"].dtype) == "float32" and str(labels["weight"].dtype) == "float32"
 
 
 def test_a_round_that_lives_on_runs_alone_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

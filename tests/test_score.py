@@ -12,7 +12,8 @@ from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import best_constant, weighted_log_loss
 from cspine.predictions import AggregateConfig, study_probabilities_of
-from cspine.pseudo import PseudoConfig, pseudo_labels_of
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import pseudo_labels_of
 from cspine.scores import ScoreConfig, measure, score_heldout_studies, score_test_studies
 from cspine.stages.score import score
 from cspine.studies import LABELS, UID

@@ -11,7 +11,9 @@ import pytest
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import LabelConfig, label_slices_from_boxes
-from cspine.pseudo import PseudoConfig, pseudo_labels_of, unlabelled_studies
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import pseudo_labels_of
+from cspine.pseudo.who import unlabelled_studies
 from cspine.stages.build_training_set import TrainingSetConfig, build_training_set, check_training_set
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table

@@ -116,9 +116,11 @@ rule pseudo_label:
         predictions=rules.predict_slices.output.predictions,
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
+        labels=rules.label_slices.output.labels,
     output:
         pseudo_labels=f"results/{FOLD_ROUND}/pseudo_labels.parquet",
         counts=f"results/{FOLD_ROUND}/pseudo_counts.parquet",
+        choices=f"results/{FOLD_ROUND}/pseudo_choices.json",
     log:
         f"logs/pseudo_label/{FOLD_ROUND}.txt",
     benchmark:
@@ -134,7 +136,8 @@ rule pseudo_label:
         at=at,
     shell:
         "python -m cspine pseudo_label --predictions {input.predictions} --studies {input.studies} "
-        "--folds {input.folds} --pseudo-labels {output.pseudo_labels} --counts {output.counts} "
+        "--folds {input.folds} --labels {input.labels} --pseudo-labels {output.pseudo_labels} "
+        "--counts {output.counts} --choices {output.choices} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cspine.errors import CspineError
 from cspine.progress import say
-from cspine.pseudo import warning_of
+from cspine.pseudo.counts import warning_of
 from cspine.score_texts import CLAIMS, WIDTH, block_of, data_name, legend, sentence_of
 from cspine.scores import (
     ScoreConfig,
