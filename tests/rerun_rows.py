@@ -47,7 +47,8 @@ class Row:
 
     @property
     def after(self) -> str:
-        return f"{self.given} {self.leaf.replace('methods.*', METHOD)}={self.value}".strip()
+        leaf = self.leaf.replace("methods.*", METHOD).replace("arms.*", "arms.teacher")
+        return f"{self.given} {leaf}={self.value}".strip()
 
 
 def names(text: str) -> frozenset[str]:
@@ -244,10 +245,9 @@ BUNDLED = [
 ]
 WEIGHED = names("weigh_evidence")
 ARMS = [
-    Row("evidence.teacher.method", "truth", WEIGHED, planned=True),
-    Row("evidence.teacher.round", "1", WEIGHED, planned=True),
-    Row("evidence.student.method", "truth", WEIGHED, given="evidence.student.round=0", planned=True, slow=True),
-    Row("evidence.student.round", "0", WEIGHED, planned=True, slow=True),
-    Row("evidence.truth.method", "semi_supervised", WEIGHED, planned=True, slow=True),
-    Row("evidence.truth.round", "1", WEIGHED, given="evidence.truth.method=semi_supervised", planned=True, slow=True),
+    Row("evidence.arms.*.method", "truth", WEIGHED, planned=True),
+    Row("evidence.arms.*.round", "1", WEIGHED, planned=True),
+    Row("evidence.arms.*.says", "boxes and nothing else", WEIGHED),
+    Row("evidence.compare", "[[truth, student]]", WEIGHED),
+    Row("evidence.way", "[student, truth]", WEIGHED),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from cspine.bootstrap import multiplicities, resamples
 from cspine.errors import CspineError
-from cspine.evidence import Arm, Measured, TestSet, gap_closed, measure_arms
-from cspine.stages.weigh_evidence import EvidenceConfig, weigh_evidence
+from cspine.evidence import Arm, Measured, Taught, TestSet, gap_closed, measure_arms, taught_of
+from cspine.evidence_texts import EvidenceConfig
+from cspine.stages.weigh_evidence import weigh_evidence
 from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 from small_cohort import folds_of, many_studies
@@ -71,7 +73,24 @@ def test_the_share_of_the_gap_is_one_at_the_truth_and_none_at_the_teacher() -> N
     assert gap_closed(half, teacher, truth).value == pytest.approx(0.5)
 
 
-def run(tmp_path: Path, **config: object) -> tuple[pd.DataFrame, str]:
+ARMS = {"teacher": "boxes only", "student": "boxes + pseudo-labels", "truth": "what is really there"}
+WEIGHED = EvidenceConfig(
+    folds_run=[0],
+    steps=100,
+    arms=ARMS,
+    compare=[["teacher", "constant"], ["student", "teacher"], ["truth", "teacher"]],
+    way=["teacher", "truth"],
+    bootstrap=100,
+)
+
+
+def given(folder: Path) -> dict[str, list[Path]]:
+    """The three tables of each arm, as the rule hands them over."""
+    kinds = ("study_probabilities", "predictions", "training_sets")
+    return {kind: [folder / f"{name}_{kind}.parquet" for name in ARMS] for kind in kinds}
+
+
+def run(tmp_path: Path, **changes: object) -> tuple[pd.DataFrame, str]:
     studies = many_studies(40, seed=3)
     folds = folds_of(studies)
     uids = [f"test-{s:03d}" for s in range(STUDIES)]
@@ -80,24 +99,61 @@ def run(tmp_path: Path, **config: object) -> tuple[pd.DataFrame, str]:
     keys = pd.DataFrame({UID: np.repeat(uids, PER_STUDY), "slice_number": np.tile(np.arange(PER_STUDY), STUDIES)})
     columns = {f"present_{v}": TEST.present[:, i] for i, v in enumerate(VERTEBRAE)}
     columns |= {f"fractured_{v}": TEST.fractured[:, i] for i, v in enumerate(VERTEBRAE)}
-    write_table(keys.assign(cohort="test", **columns).sample(frac=1, random_state=1), tmp_path / "slices.parquet")
+    truth = keys.assign(cohort="test", **columns).sample(frac=1, random_state=1)
+    write_table(pd.concat([truth, TAUGHT_TRUTH]), tmp_path / "slices.parquet")
     write_table(studies, tmp_path / "studies.parquet")
     write_table(folds, tmp_path / "folds.parquet")
-    given: dict[str, list[Path]] = {}
-    for name, skill in (("teacher", 0.3), ("student", 0.6), ("truth", 1.0)):
+    files = given(tmp_path)
+    for i, skill in enumerate((0.3, 0.6, 1.0)):
         made = arm(skill)
         table = pd.DataFrame(made.probability, columns=list(LABELS)).assign(**{UID: uids, "cohort": "test"})
         slices = keys.assign(cohort="test", **{v: made.slices[:, i] for i, v in enumerate(VERTEBRAE)})
-        for what, content in (("studies", table), ("slices", slices)):
-            given[f"{name}_{what}"] = [tmp_path / f"{name}_{what}.parquet"]
-            write_table(content, given[f"{name}_{what}"][0])
-    out = tmp_path / "evidence.parquet", tmp_path / "evidence.md"
+        write_table(table, files["study_probabilities"][i])
+        write_table(slices, files["predictions"][i])
+        write_table(training_set(), files["training_sets"][i])
+    weigh(tmp_path, **changes)
+    return read_table(tmp_path / "evidence.parquet"), (tmp_path / "evidence.md").read_text()
+
+
+def weigh(tmp_path: Path, **changes: object) -> None:
+    files = given(tmp_path)
     weigh_evidence(
-        tmp_path / "studies.parquet", tmp_path / "folds.parquet", tmp_path / "test.csv", tmp_path / "slices.parquet",
-        **given, evidence=out[0], table=out[1],
-        config=EvidenceConfig(folds_run=[0], steps=100, bootstrap=100, **config),  # type: ignore[arg-type]
-    )  # fmt: skip
-    return read_table(out[0]), out[1].read_text()
+        studies=tmp_path / "studies.parquet",
+        folds=tmp_path / "folds.parquet",
+        test_truth=tmp_path / "test.csv",
+        slice_truth=tmp_path / "slices.parquet",
+        study_probabilities=files["study_probabilities"],
+        predictions=files["predictions"],
+        training_sets=files["training_sets"],
+        evidence=tmp_path / "evidence.parquet",
+        table=tmp_path / "evidence.md",
+        config=replace(WEIGHED, **changes),  # type: ignore[arg-type]
+    )
+
+
+CELLS = {f"{what}_{v}": False for what in ("fractured", "present") for v in VERTEBRAE}
+TAUGHT_TRUTH = pd.DataFrame(
+    {"cohort": "train", UID: "a", "slice_number": np.arange(4)} | CELLS | {"fractured_C2": [True, True, False, False]}
+)
+
+
+def training_set(**columns: list[float]) -> pd.DataFrame:
+    """Four slices of a training study and one of a select study, all negative but for ``columns``."""
+    table = pd.DataFrame({UID: [*"aaaab"], "slice_number": [0, 1, 2, 3, 0], "role": [*["train"] * 4, "select"]})
+    return table.assign(**dict.fromkeys(VERTEBRAE, 0.0) | columns)
+
+
+def test_labels_count_by_their_probability_and_confidence_and_unknown_ones_nowhere() -> None:
+    hard = training_set(C2=[1.0, 0.0, 1.0, 0.0, 1.0])
+    assert taught_of([hard], TAUGHT_TRUTH) == Taught(precision=0.5, recall=0.5)
+    soft = training_set(C2=[0.9, 0.5, 0.1, 0.0, 0.0])
+    found = taught_of([soft], TAUGHT_TRUTH)
+    assert (found.precision, found.recall) == pytest.approx((1.4 / 1.5, 0.7))
+    unknown = training_set(C2=[1.0, np.nan, np.nan, 0.0, 0.0])
+    assert taught_of([unknown], TAUGHT_TRUTH) == Taught(1.0, 1.0)
+    doubted = training_set(C2=[1.0, 0.0, 1.0, 0.0, 0.0], confidence_C2=[1.0, 1.0, 0.0, 1.0, 1.0])
+    assert taught_of([doubted], TAUGHT_TRUTH) == Taught(1.0, 0.5)
+    assert np.isnan(taught_of([training_set()], TAUGHT_TRUTH).precision)
 
 
 def test_the_table_says_phantom_sizes_and_steps_and_where_the_student_lands(tmp_path: Path) -> None:
@@ -107,7 +163,7 @@ def test_the_table_says_phantom_sizes_and_steps_and_where_the_student_lands(tmp_
     rows = table.set_index(["arm", "than", "measure"])["value"]
     assert rows["constant", "", "slice_auc"] == 0.5 and rows["constant", "", "patient_auc"] == 0.5
     assert rows["truth", "teacher", "loss"] < rows["student", "teacher", "loss"] < 0
-    assert "| taught the truth |" in text and "share of the way" in text
+    assert "| truth: what is really there |" in text and "share of the way" in text
 
 
 def test_the_smoke_size_claims_nothing(tmp_path: Path) -> None:
@@ -116,17 +172,13 @@ def test_the_smoke_size_claims_nothing(tmp_path: Path) -> None:
 
 def test_a_test_study_that_an_arm_did_not_predict_is_an_error_not_a_smaller_table(tmp_path: Path) -> None:
     run(tmp_path)
-    path = tmp_path / "student_studies.parquet"
+    path = given(tmp_path)["study_probabilities"][1]
     table = read_table(path)
     write_table(table[table[UID] != "test-005"], path)
-    given = {
-        f"{name}_{what}": [tmp_path / f"{name}_{what}.parquet"]
-        for name in ("teacher", "student", "truth")
-        for what in ("studies", "slices")
-    }
     with pytest.raises(CspineError, match="student has not predicted"):
-        weigh_evidence(
-            tmp_path / "studies.parquet", tmp_path / "folds.parquet", tmp_path / "test.csv",
-            tmp_path / "slices.parquet", **given, evidence=tmp_path / "e.parquet", table=tmp_path / "e.md",
-            config=EvidenceConfig(folds_run=[0], steps=100, bootstrap=20),
-        )  # fmt: skip
+        weigh(tmp_path)
+
+
+def test_an_arm_that_is_compared_but_not_given_is_refused_by_name() -> None:
+    with pytest.raises(CspineError, match="name other"):
+        replace(WEIGHED, compare=[["other", "teacher"]])

@@ -43,6 +43,8 @@ def leaves(schema: Config, path: str = "") -> Iterator[tuple[str, Config]]:
     elif "properties" in schema:
         for key, part in schema["properties"].items():
             yield from leaves(part, f"{path}.{key}".lstrip("."))
+    elif "$ref" in (schema.get("additionalProperties") or {}):
+        yield from leaves(schema["additionalProperties"], f"{path}.*")
     else:
         yield path, schema
 

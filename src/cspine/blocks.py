@@ -100,10 +100,14 @@ def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Bl
 
 
 def _weigh_evidence(config: Config) -> Block:
-    arm = config["evidence"]["truth"]
+    evidence = config["evidence"]
+    arms = list(evidence["arms"].values())
     return {
         "folds_run": config["folds"]["run"],
-        "steps": steps_of(method_of(config, arm["method"], arm["round"])),
+        "steps": steps_of(method_of(config, arms[0]["method"], arms[0]["round"])),
+        "arms": {name: arm["says"] for name, arm in evidence["arms"].items()},
+        "compare": evidence["compare"],
+        "way": evidence["way"],
         "bootstrap": config["score"]["bootstrap"],
         "seed": seed_of("evidence", config["seed"]),
         "constant_clip": config["submission"]["prior_clip"],

@@ -107,8 +107,9 @@ def _of_continued(path: list[Any], block: Config) -> Iterator[Mistake]:
 def _of_evidence(config: Config) -> Iterator[Mistake]:
     """The arms exist, and differ in what they are taught only: equal optimiser steps."""
     steps = {}
-    for arm, block in config.get("evidence", {}).items():
-        path = ["evidence", arm]
+    evidence = config.get("evidence", {"arms": {}, "compare": [], "way": []})
+    for arm, block in evidence["arms"].items():
+        path = ["evidence", "arms", arm]
         method = config["methods"].get(block["method"])
         if method is None or block["round"] >= method["rounds"]:
             yield path, f"no round {block['round']} of {block['method']}; the methods: {', '.join(config['methods'])}"
@@ -118,6 +119,11 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
             yield path, "an epoch of this arm is as long as its training set; expected training.epoch_steps above 0"
     if len(set(steps.values())) > 1:
         yield ["evidence"], f"expected the same optimiser steps (epochs x epoch_steps) for every arm, found {steps}"
+    for name in {name for pair in [*evidence["compare"], evidence["way"]] for name in pair}:
+        if name not in {"constant", *evidence["arms"]}:
+            yield ["evidence"], f"no arm {name!r}; the arms: constant, {', '.join(evidence['arms'])}"
+    if len(evidence["way"]) == 1:
+        yield ["evidence", "way"], "expected two arms, from and to, or none"
     if steps and not is_phantom(config):
         yield ["evidence"], "the truth is known of the phantom only; expected data.root: data/phantom"
 

@@ -1,4 +1,4 @@
-"""Does the method work? Teacher, student and a network taught the truth, on the same test studies, in paired intervals.
+"""Which way of teaching is better? Arms on the same test studies, in paired intervals.
 
 Only a data set whose every fracture is known can answer: the phantom. Every measure is computed on each resample of
 the studies, so that any difference of two arms has a paired interval.
@@ -6,7 +6,7 @@ the studies, so that any difference of two arms has a paired interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from cspine.bootstrap import Estimate, auc, interval, resampled_aucs
 from cspine.metric import Floats, exam_losses
-from cspine.studies import LABELS, VERTEBRAE
+from cspine.studies import CONFIDENCE, LABELS, UID, VERTEBRAE
 
+SLICE = [UID, "slice_number"]
+FRACTURED = [f"fractured_{vertebra}" for vertebra in VERTEBRAE]
 LEAST_POSITIVES = 5  #: fractured studies a vertebra needs to have a slice AUC
 
 
@@ -118,6 +120,33 @@ def measure_arms(test: TestSet, arms: Mapping[str, Arm], counts: Floats) -> dict
     return {name: {key: measure(test, arm, counts) for key, measure in MEASURES.items()} for name, arm in arms.items()}
 
 
+@dataclass(frozen=True)
+class Taught:
+    """How true the labels are that an arm was taught: over slice x vertebra cells, weighed by what they count."""
+
+    precision: float
+    recall: float
+
+
+def taught_of(training_sets: Sequence[pd.DataFrame], truth: pd.DataFrame) -> Taught:
+    """What the training sets of an arm's folds say about the slices they hold, against the phantom's truth.
+
+    A soft label counts by its probability, an unknown one nowhere.
+    """
+    hits = called = positive = 0.0
+    known = truth.loc[truth["cohort"] == "train", [*SLICE, *FRACTURED]]
+    for table in training_sets:
+        rows = table[table["role"] == "train"].merge(known, on=SLICE, how="left", validate="1:1")
+        target, real = rows[list(VERTEBRAE)].to_numpy(np.float64), rows[FRACTURED].to_numpy(np.float64)
+        counts = rows.reindex(columns=list(CONFIDENCE)).fillna(1.0).to_numpy() * ~np.isnan(target)
+        target = np.nan_to_num(target)
+        hits += float((counts * target * real).sum())
+        called += float((counts * target).sum())
+        positive += float((counts * real).sum())
+    nothing = float("nan")
+    return Taught(hits / called if called else nothing, hits / positive if positive else nothing)
+
+
 def gap_closed(student: Measured, teacher: Measured, truth: Measured) -> Measured:
     """Which share of the way from the teacher to the truth the student goes; NaN where there is no way to go."""
     gain, gap = student.minus(teacher), truth.minus(teacher)
@@ -125,7 +154,9 @@ def gap_closed(student: Measured, teacher: Measured, truth: Measured) -> Measure
         return Measured(gain.value / gap.value if gap.value else float("nan"), gain.draws / gap.draws)
 
 
-def evidence_table(measured: Mapping[str, Mapping[str, Measured]], differences: list[tuple[str, str]]) -> pd.DataFrame:
+def evidence_table(
+    measured: Mapping[str, Mapping[str, Measured]], differences: Sequence[Sequence[str]]
+) -> pd.DataFrame:
     """One row per arm and measure, then per difference (``arm`` minus ``than``) and measure, with intervals."""
     rows = [_row(arm, "", key, found) for arm, keys in measured.items() for key, found in keys.items()]
     rows += [

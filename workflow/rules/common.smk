@@ -74,6 +74,12 @@ def folds_of(method, name, round=None):
     return expand(f"results/{method}/fold-{{fold}}/round-{number}/{name}", fold=config["folds"]["run"])
 
 
+def of_arms(name):
+    """One file per arm of the evidence and fold run, all folds of the first arm first."""
+    arms = config["evidence"]["arms"].values()
+    return [path for arm in arms for path in folds_of(arm["method"], name, arm["round"])]
+
+
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
     name = block_of_round(wildcards)["network"]["weights"] if part_number(wildcards) == 0 else "none"

@@ -1,30 +1,23 @@
-# `snakemake --cores 2 evidence`: does the method work? Answered on the phantom, whose every fracture is known.
-# Its sizes are in presets/evidence.yaml, which the Snakefile lays over config.yaml when this target is asked for.
+# `snakemake --cores 2 evidence`: does the method work? `snakemake --cores 2 ablation`: what does each improvement buy?
+# Answered on the phantom, whose every fracture is known. Each target brings its sizes and arms in a preset of its name,
+# which the Snakefile lays over config.yaml when it is asked for.
 
 
 localrules:
     weigh_evidence,
     evidence,
-
-
-def arm_of(arm, name):
-    """One file per fold run of an arm of the evidence."""
-    block = config["evidence"][arm]
-    return folds_of(block["method"], name, block["round"])
+    ablation,
 
 
 rule weigh_evidence:
-    """Teacher, student and a network taught the truth, side by side on the test studies."""
+    """Ways of teaching the same network, side by side on the test studies."""
     input:
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
         phantom=rules.make_phantom.output.manifest,
-        teacher_studies=arm_of("teacher", "study_probabilities.parquet"),
-        teacher_slices=arm_of("teacher", "predictions.parquet"),
-        student_studies=arm_of("student", "study_probabilities.parquet"),
-        student_slices=arm_of("student", "predictions.parquet"),
-        truth_studies=arm_of("truth", "study_probabilities.parquet"),
-        truth_slices=arm_of("truth", "predictions.parquet"),
+        study_probabilities=of_arms("study_probabilities.parquet"),
+        predictions=of_arms("predictions.parquet"),
+        training_sets=of_arms("training_set.parquet"),
     output:
         evidence="results/evidence.parquet",
         table="results/evidence.md",
@@ -43,9 +36,8 @@ rule weigh_evidence:
     shell:
         "python -m cspine weigh_evidence --studies {input.studies} --folds {input.folds} "
         "--test-truth data/phantom_truth/test.csv --slice-truth data/phantom_truth/slices.parquet "
-        "--teacher-studies {input.teacher_studies} --teacher-slices {input.teacher_slices} "
-        "--student-studies {input.student_studies} --student-slices {input.student_slices} "
-        "--truth-studies {input.truth_studies} --truth-slices {input.truth_slices} "
+        "--study-probabilities {input.study_probabilities} --predictions {input.predictions} "
+        "--training-sets {input.training_sets} "
         "--evidence {output.evidence} --table {output.table} --config {params.config:q} --log {log}"
 
 
@@ -61,3 +53,8 @@ rule evidence:
         seed=config["seed"],
     shell:
         "(echo; cat {input.table}; echo; echo '- seed: {params.seed}'; python -m cspine provenance) | tee {log}"
+
+
+use rule evidence as ablation with:
+    log:
+        "logs/ablation.txt",

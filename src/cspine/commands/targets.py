@@ -9,6 +9,7 @@ TARGETS = {
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
     "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
     "evidence": "does the method work? On its own phantom, in experiments/evidence/ (half an hour on 2 cores)",
+    "ablation": "what does each improvement buy? Likewise, in experiments/ablation/ (an hour and a half on 2 cores)",
     "results/<method>/score.txt": "one method's score; the methods are the blocks of config.yaml",
     "results/…": "any other result by its path, e.g. results/labels/slices.parquet",
 }
