@@ -1,4 +1,5 @@
-"""The six augmentations of the source (S3), drawn per sample from its own seed; one slice or a stack of slices.
+"""The six augmentations of the source (S3) and three of others (S1d), drawn per sample from its own seed; one slice or a
+stack of slices, and places in it.
 
 The only module that knows albumentations: 2.0.8 is its last release under MIT and is not maintained any more, so it is
 wrapped here to stay replaceable. Three of its ways are mended here:
@@ -30,7 +31,7 @@ cv2.setNumThreads(0)  # OpenCV's own threads fight torch's and gain nothing on s
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What may happen to a training slice; each of the six with the same probability."""
+    """What may happen to a training slice; each with the same probability."""
 
     probability: float  # of each augmentation
     crop_scale: float  # random resized crop: smallest share of the area; 1 = off
@@ -39,6 +40,9 @@ class AugmentConfig:
     rotation: float  # degrees either way; 0 = off
     rgb_shift: float  # grey levels either way, of each of a slice's three channels or of a stack as one; 0 = off
     clahe: float  # clip limit; 0 = off
+    brightness: float = 0.0  # brightness and contrast, share either way; 0 = off
+    shift_scale: float = 0.0  # shift and size, share of the side either way; 0 = off
+    cutout: float = 0.0  # a square hole, its largest side as a share of the image's; 0 = off
 
 
 class ClaheBySlice(albumentations.CLAHE):
@@ -57,9 +61,10 @@ class Augmentation:
     Args:
         pixels: side of the image.
         stacked: its channels are slices of their own; else it is one slice, three times.
+        places: it will be asked to move places with the image (``with_places``).
     """
 
-    def __init__(self, config: AugmentConfig, pixels: int, stacked: bool = False) -> None:
+    def __init__(self, config: AugmentConfig, pixels: int, stacked: bool = False, places: bool = False) -> None:
         p = config.probability
         steps: list[albumentations.BasicTransform] = []
         if config.crop_scale < 1:
@@ -76,13 +81,44 @@ class Augmentation:
         if config.clahe > 0:
             clahe = ClaheBySlice if stacked else albumentations.CLAHE
             steps.append(clahe(clip_limit=(1.0, max(1.0, config.clahe)), p=p))
-        self.pipeline = albumentations.Compose(steps)
+        steps += _of_others(config, p)
+        keypoints = albumentations.KeypointParams(format="xy", remove_invisible=False) if places else None
+        self.pixels, self.pipeline = pixels, albumentations.Compose(steps, keypoint_params=keypoints)
 
     def __call__(self, image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         """Augment ``image`` (pixels, pixels, channels) with the draws that ``seed`` gives."""
+        self._draw(seed)
+        return self.pipeline(image=image)["image"]
+
+    def with_places(
+        self, image: NDArray[np.uint8], places: NDArray[np.float64], seed: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The augmented image, and where ``places`` (n, 2; x and y in shares of the side, NaN stays) have moved."""
+        self._draw(seed)
+        unknown = np.isnan(places)
+        # albumentations counts pixels from the middle of the first one
+        at = np.where(unknown, 0.0, places * self.pixels - 0.5)
+        found = self.pipeline(image=image, keypoints=at)
+        return found["image"], np.where(unknown, np.nan, (found["keypoints"] + 0.5) / self.pixels)
+
+    def _draw(self, seed: int) -> None:
         for number, step in enumerate(self.pipeline.transforms):
             step.set_random_seed(seed_of("augmentation", seed, number) % 2**32)
-        return self.pipeline(image=image)["image"]
+
+
+def _of_others(config: AugmentConfig, p: float) -> list[albumentations.BasicTransform]:
+    """S1d's; its hue and saturation are left out: slices are grey."""
+    steps: list[albumentations.BasicTransform] = []
+    if config.brightness > 0:
+        limit = (-config.brightness, config.brightness)
+        steps.append(albumentations.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=p))
+    if config.shift_scale > 0:
+        share = config.shift_scale
+        steps.append(albumentations.Affine(scale=(1 - share, 1 + share), translate_percent=(-share, share), p=p))
+    if config.cutout > 0:
+        side = (config.cutout / 4, config.cutout)
+        steps.append(albumentations.CoarseDropout((1, 1), hole_height_range=side, hole_width_range=side, p=p))
+    return steps
 
 
 def _shifted_colours(levels: float, p: float) -> albumentations.BasicTransform:

@@ -16,10 +16,11 @@ Block = dict[str, Any]
 
 
 def block(config: Config, stage: str, **at: str) -> Block:
-    """The config block of ``stage``; ``at`` holds the wildcards of its rule (method, fold, round, view, cohort, shard).
+    """The config block of ``stage``; ``at`` holds the wildcards of its rule (method, fold, round, view, cohort, shard,
+    localizer, inner).
 
     Raises:
-        KeyError: the config has no such method or view.
+        KeyError: the config has no such method, localizer or view.
     """
     return BLOCKS[stage](config, **at) if stage in BLOCKS else {}
 
@@ -73,7 +74,19 @@ def _build_training_set(config: Config, method: str, fold: str, round: str) -> B
     return {"fold": int(fold), "round": int(round), "targets": config["methods"][method]["targets"]}
 
 
-def _train(config: Config, method: str, fold: str, round: str, part: str | None = None) -> Block:
+def _train(config: Config, fold: str, **at: str) -> Block:
+    """Of a round of a method (method, round, perhaps part), or of a localizer's inner model (localizer, inner)."""
+    return _train_localizer(config, fold, **at) if "localizer" in at else _train_round(config, fold, **at)
+
+
+def _train_localizer(config: Config, fold: str, localizer: str, inner: str) -> Block:
+    block = config["localizers"][localizer]
+    seed = seed_of("train localizer", config["seed"], int(fold), int(inner))
+    others = {key: block[key] for key in ("family", "view", "training", "augment")}
+    return {"seed": seed, "network": _network(block), **others}
+
+
+def _train_round(config: Config, fold: str, method: str, round: str, part: str | None = None) -> Block:
     of_round = method_of(config, method, int(round))
     number = last_part(of_round) if part is None else int(part)
     block = in_part(of_round, number)
@@ -84,9 +97,36 @@ def _train(config: Config, method: str, fold: str, round: str, part: str | None 
 
 def _predict_slices(config: Config, method: str, fold: str, round: str) -> Block:
     block = method_of(config, method, int(round))
-    training = in_part(block, last_part(block))["training"]
-    machine = {key: training[key] for key in ("batch_size", "precision", "threads")}
+    return _prediction(in_part(block, last_part(block)))
+
+
+def _prediction(block: Config) -> Block:
+    machine = {key: block["training"][key] for key in ("batch_size", "precision", "threads")}
     return {"family": block["family"], "view": block["view"], **machine}
+
+
+def _build_localizer_set(config: Config, localizer: str, fold: str, inner: str) -> Block:
+    parts = config["localization"]["inner"]
+    return {"fold": int(fold), "inner": int(inner), "parts": parts, "seed": seed_of("inner parts", config["seed"])}
+
+
+def _predict_localizer(config: Config, localizer: str, fold: str, inner: str) -> Block:
+    return _prediction(config["localizers"][localizer])
+
+
+def _localize_slices(config: Config, localizer: str, fold: str) -> Block:
+    return {"fold": int(fold)}
+
+
+def _compare_localizers(config: Config) -> Block:
+    return {
+        "localizers": sorted(config["localizers"]),
+        "folds_run": config["folds"]["run"],
+        "phantom": is_phantom(config),
+        "size": config["size"],
+        "bootstrap": config["score"]["bootstrap"],
+        "seed": seed_of("compare localizers", config["seed"]),
+    }
 
 
 def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
@@ -180,6 +220,10 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "write_audit": _write_audit,
     "assign_folds": _assign_folds,
     "build_training_set": _build_training_set,
+    "build_localizer_set": _build_localizer_set,
+    "predict_localizer": _predict_localizer,
+    "localize_slices": _localize_slices,
+    "compare_localizers": _compare_localizers,
     "train": _train,
     "predict_slices": _predict_slices,
     "pseudo_label": _pseudo_label,

@@ -29,8 +29,9 @@ def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | No
         CspineError: one line per mistake: full path, what was found, what is allowed, the nearest known key.
     """
     config = apply_overrides(copy.deepcopy(raw))
-    if isinstance(config.get("methods"), dict):
-        config["methods"] = {name: extended(config["methods"], name) for name in config["methods"]}
+    for kind in ("methods", "localizers"):
+        if isinstance(config.get(kind), dict):
+            config[kind] = {name: extended(config[kind], name, kind) for name in config[kind]}
     config = coerce(config, schema, schema)
     wrong = [_line(path, text, sources or {}) for path, text in mistakes(config, schema)]
     if not wrong:

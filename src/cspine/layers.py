@@ -12,17 +12,17 @@ from cspine.errors import CspineError
 Config = dict[str, Any]
 
 
-def extended(methods: Config, name: str, seen: tuple[str, ...] = ()) -> Config:
+def extended(blocks: Config, name: str, kind: str = "methods", seen: tuple[str, ...] = ()) -> Config:
     """The block ``name`` over the block it ``extends``, and so on; circles and unknown names are errors."""
-    block = methods[name]
+    block = blocks[name]
     parent = block.get("extends") if isinstance(block, dict) else None
     if parent is None:
         return block
-    if parent not in methods or name in seen:
-        why = "extends itself" if name in seen else f"extends {parent!r}; the methods are: {', '.join(sorted(methods))}"
-        raise CspineError(f"methods.{name}: {why}")
+    if parent not in blocks or name in seen:
+        why = "extends itself" if name in seen else f"extends {parent!r}; the {kind} are: {', '.join(sorted(blocks))}"
+        raise CspineError(f"{kind}.{name}: {why}")
     own = {k: v for k, v in block.items() if k != "extends"}
-    return merged(extended(methods, parent, (*seen, name)), own)
+    return merged(extended(blocks, parent, kind, (*seen, name)), own)
 
 
 def merged(base: Config, differences: Config) -> Config:

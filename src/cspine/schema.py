@@ -48,18 +48,27 @@ def mistakes(config: dict[str, Any], schema: Schema) -> Iterator[Mistake]:
     """Where ``config`` departs from the schema: unknown keys with the nearest known one, wrong values, missing keys."""
     validator = Draft202012Validator(schema)
     yield from _explained(validator.iter_errors(config), schema, [])
-    methods = config.get("methods")
-    for name, block in methods.items() if isinstance(methods, dict) else ():
-        family = block.get("family") if isinstance(block, dict) else None
-        if family is None:
-            continue  # said already
-        try:
-            module_of(family)
-        except CspineError as error:
-            yield ["methods", name, "family"], str(error).removeprefix("methods: ")
-            continue
-        part = validator.evolve(schema={**schema["$defs"][family], "$defs": schema["$defs"]})
-        yield from _explained(part.iter_errors(block), schema, ["methods", name])
+    for kind in ("methods", "localizers"):
+        blocks = config.get(kind)
+        for name, block in blocks.items() if isinstance(blocks, dict) else ():
+            if isinstance(block, dict) and block.get("family") is not None:  # else said already
+                yield from _of_family(validator, schema, [kind, name], block)
+
+
+def _of_family(validator: Draft202012Validator, schema: Schema, path: list[Any], block: dict[str, Any]) -> Iterator[Mistake]:
+    """Where a method's or localizer's block departs from what its family has."""
+    prefix = schema["properties"][path[0]].get("familyPrefix", "")
+    name = f"{prefix}{block['family']}"
+    try:
+        module_of(block["family"])
+    except CspineError as error:
+        yield [*path, "family"], str(error).removeprefix("methods: ")
+        return
+    if name not in schema["$defs"]:
+        yield [*path, "family"], f"{block['family']} is no family of {path[0]}; expected one that docs/localization.md or config.yaml names there"
+        return
+    part = validator.evolve(schema={**schema["$defs"][name], "$defs": schema["$defs"]})
+    yield from _explained(part.iter_errors(block), schema, path)
 
 
 def _explained(errors: Any, root: Schema, prefix: list[Any]) -> Iterator[Mistake]:
@@ -130,5 +139,5 @@ def _property(schema: Schema, key: str, value: Any, root: Schema) -> Schema:
     found = schema.get("properties", {}).get(key)
     if found is None and isinstance(schema.get("additionalProperties"), dict):
         family = value.get("family") if isinstance(value, dict) else None
-        found = root["$defs"].get(family, schema["additionalProperties"])
+        found = root["$defs"].get(f"{schema.get('familyPrefix', '')}{family}", schema["additionalProperties"])
     return found or {}

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from cspine.errors import CspineError
 from cspine.layers import in_part, last_part
+from cspine.methods.registry import TAUGHT_VOXELS
 from cspine.workflow import Plan
 
 try:
@@ -14,6 +15,7 @@ except CspineError as error:
 
 config = PLAN.config
 METHODS = sorted(config["methods"])
+LOCALIZERS = sorted(config["localizers"])
 SUBMITTED = config["submission"]["method"]
 SHARDS = range(config["data"]["shards"])
 COHORTS = ["train", "test"]
@@ -25,6 +27,8 @@ shell.prefix("set -euo pipefail; trap : TERM; ")
 
 wildcard_constraints:
     method="|".join(METHODS),
+    localizer="|".join(LOCALIZERS) or "-",
+    inner=r"\d+",
     fold=r"\d+",
     round=r"\d+",
     part=r"\d+",
@@ -83,7 +87,7 @@ def of_arms(name):
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
     name = block_of_round(wildcards)["network"]["weights"] if part_number(wildcards) == 0 else "none"
-    return [] if name in ("none", "hub") else existing(name, wildcards, "network.weights", "none, hub")
+    return [] if name in ("none", "hub") else existing(name, f"methods.{wildcards.method}", "network.weights", "none, hub")
 
 
 def model_to_start_from(wildcards):
@@ -95,7 +99,8 @@ def model_to_start_from(wildcards):
         return f"results/{wildcards.method}/fold-{wildcards.fold}/round-{int(wildcards.round) - 1}/model.safetensors"
     if name in METHODS:
         return f"results/{name}/fold-{wildcards.fold}/round-{last_round(name)}/model.safetensors"
-    return existing(name, wildcards, "init_from", f"none, previous_round, a method ({', '.join(METHODS)})")
+    others = f"none, previous_round, a method ({', '.join(METHODS)})"
+    return existing(name, f"methods.{wildcards.method}", "init_from", others)
 
 
 def part_before(wildcards):
@@ -105,13 +110,47 @@ def part_before(wildcards):
     return f"{folder}/state.safetensors" if number > 0 else []
 
 
-def existing(name, wildcards, key, others):
-    """``name`` when there is such a file."""
+def existing(name, place, key, others):
+    """``name`` when there is such a file; ``place`` (methods.<method>) is whose ``key`` names it."""
     if not Path(name).is_file():
-        raise WorkflowError(
-            f"methods.{wildcards.method}.{key}: no file {name}; expected {others} or the path of a file"
-        )
+        raise WorkflowError(f"{place}.{key}: no file {name}; expected {others} or the path of a file")
     return name
+
+
+def localizer_of(wildcards):
+    """A localizer's block."""
+    return config["localizers"][wildcards.localizer]
+
+
+def localizer_weights(wildcards):
+    """The local weights file of a localizer's network, when its config names one."""
+    name, place = localizer_of(wildcards)["network"]["weights"], f"localizers.{wildcards.localizer}"
+    return [] if name in ("none", "hub") else existing(name, place, "network.weights", "none, hub")
+
+
+def inner_models(name):
+    """input: one file per inner model of a localizer and fold."""
+    parts = range(config["localization"]["inner"])
+    return lambda wildcards: expand(
+        f"results/localization/{wildcards.localizer}/fold-{wildcards.fold}/inner-{{inner}}/{name}", inner=parts
+    )
+
+
+def of_localizers(name, inner=False):
+    """One file per localizer and fold that is run (and inner model), localizers first."""
+    folder = "results/localization/{localizer}/" + ("fold-{fold}/inner-{inner}/" if inner else "") + name
+    parts = range(config["localization"]["inner"])
+    return expand(folder, localizer=LOCALIZERS, fold=config["folds"]["run"], **({"inner": parts} if inner else {}))
+
+
+def masks_for(wildcards):
+    """The voxels of the masks, for a family of localizers that is taught them: a rule of that family writes them."""
+    return mask_shards(localizer_of(wildcards)["view"]) if localizer_of(wildcards)["family"] in TAUGHT_VOXELS else []
+
+
+def mask_shards(view):
+    """The labelled voxels of the segmented studies in the geometry of a view."""
+    return expand(f"results/masks/{view}/shard-{{shard}}.parquet", shard=SHARDS)
 
 
 def block_of_round(wildcards):

@@ -187,6 +187,7 @@ rule label_presence:
         train_shards=rules.inventory.output.train_shards,
     output:
         presence="results/labels/presence.parquet",
+        extents="results/labels/extents.parquet",
         masks="results/labels/masks.parquet",
         findings="results/labels/presence_findings.parquet",
     log:
@@ -204,7 +205,7 @@ rule label_presence:
     shell:
         "python -m cspine label_presence --root {params.root:q} --segmentations {input.segmentations} "
         "--slices {input.slices} --train-shards {input.train_shards} --presence {output.presence} "
-        "--masks {output.masks} --findings {output.findings} --log {log} --workers {threads}"
+        "--extents {output.extents} --masks {output.masks} --findings {output.findings} --log {log} --workers {threads}"
 
 
 rule assign_folds:

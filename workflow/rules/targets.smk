@@ -7,6 +7,7 @@ localrules:
     cache,
     bundle,
     evaluate,
+    localizers,
 
 
 rule submission:
@@ -39,6 +40,18 @@ rule cache:
     """Read the CT once: the pixel cache and the index, before any training."""
     input:
         "results/index/studies.parquet",
+
+
+rule localizers:
+    """What the localizers are worth against masks they have not seen, side by side, and what they took."""
+    input:
+        table="results/localization/comparison.txt",
+    log:
+        "logs/localizers.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.table}; echo; python -m cspine provenance) | tee {log}"
 
 
 rule bundle:

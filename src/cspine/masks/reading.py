@@ -13,6 +13,7 @@ from cspine.dicom import Study, read_study
 from cspine.errors import CspineError
 from cspine.faults import fault_point
 from cspine.masks.bone import BoneMap, bone_map, spread_over
+from cspine.masks.extents import extent_of, no_extents
 from cspine.masks.laying import StudyMask, lay_over
 from cspine.masks.nifti import read_nifti
 from cspine.masks.stack import Stack
@@ -46,11 +47,13 @@ class LaidMask:
 
     Attributes:
         present: int8 (slices, 7): C1..C7 has a voxel in the slice; -1 in slices that no plane shows.
+        extents: (slices, columns of ``extents.COLUMNS``); NaN in slices that no plane shows.
         figures: of masks.parquet.
         remarks: (reason code of a finding, detail).
     """
 
     present: NDArray[np.int8]
+    extents: NDArray[np.float64]
     figures: dict[str, Any]
     remarks: list[tuple[str, str]] = field(default_factory=list)
 
@@ -65,7 +68,7 @@ def lay_mask(job: MaskJob, given: None) -> LaidMask:
     except CspineError as error:
         return _nothing(job, "mask-unreadable", str(error).removeprefix(f"{job.mask}: "))
     mask = lay_over(stored, job.stack, _bone_maps(job))
-    return LaidMask(mask.present(), _figures(mask), mask.remarks)
+    return LaidMask(mask.present(), _extents(mask), _figures(mask), mask.remarks)
 
 
 def lost_mask(job: MaskJob) -> LaidMask:
@@ -76,7 +79,14 @@ def lost_mask(job: MaskJob) -> LaidMask:
 def _nothing(job: MaskJob, code: str, detail: str) -> LaidMask:
     unknown = np.full((len(job.stack.positions), len(VERTEBRAE)), -1, np.int8)
     figures = {"orientation": "", "planes": 0, "matched": 0, "bone_share": np.nan, "strays": 0, "levels": ""}
-    return LaidMask(unknown, figures, [(code, detail)])
+    return LaidMask(unknown, no_extents(len(unknown)), figures, [(code, detail)])
+
+
+def _extents(mask: StudyMask) -> NDArray[np.float64]:
+    found = no_extents(len(mask.known))
+    for z in np.flatnonzero(mask.known):  # one slice at a time: a study's voxels as slices would be 100 MB
+        found[z] = extent_of(mask.labels_of(int(z)))
+    return found
 
 
 def _figures(mask: StudyMask) -> dict[str, Any]:

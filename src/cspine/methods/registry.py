@@ -1,4 +1,8 @@
-"""Families of models by name, as text: reading this imports no torch, and a new line changes no other family's key."""
+"""Families of models by name, as text: reading this imports no torch, and a new line changes no other family's key.
+
+A family of methods (config: ``methods``) judges fractures, one of localizers (``localizers``) says which vertebrae a
+slice shows, and where; the schema has a definition for each of the two, ``<family>`` and ``localizer_<family>``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ from cspine.errors import CspineError
 
 FAMILIES = {
     "slice_cnn": "cspine.methods.slice_cnn",
+    "slice_localizer": "cspine.methods.slice_localizer",
 }
+#: families of localizers that are taught the voxels of the masks, and not only counts and places
+TAUGHT_VOXELS: frozenset[str] = frozenset()
 
 
 def module_of(family: str) -> str:

@@ -1,12 +1,13 @@
 """The slice model: a 2D network from timm reads a slice, or it and its neighbours, and gives fracture logits (S3).
 
 What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``rebuild``, ``describe``, ``examples``,
-``loss``, ``predict_slices``, ``predict_study`` and ``stack_in``.
+``loss``, ``predict_slices``, ``predict_study`` and ``stack_in``. Taught which vertebrae a slice shows, it is a localizer as
+well, and offers ``localize`` (see slice_localizer).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from cspine.cache.reading import SliceCache
 from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
+from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
 from cspine.models import read_model
 from cspine.precision import Precision
@@ -230,13 +232,55 @@ def predict_slices(
 
     No batch holds slices of two tables: what else is in its batch moves a probability in its last bits.
     """
+    for values in outputs_of(network, tables, shards, device, precision, batch_size, loader_workers):
+        yield values[:, : len(VERTEBRAE)]
+
+
+def outputs_of(
+    network: SliceNetwork,
+    tables: Sequence[pd.DataFrame],
+    shards: Sequence[Path],
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    loader_workers: int = 0,
+) -> Iterator[NDArray[np.float32]]:
+    """What ``predict_slices`` gives, of all the network's outputs: (slices, outputs) in 0..1."""
     rows = pd.concat([table[[UID, "z_index"]] for table in tables], ignore_index=True)
     rows = rows.assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
     data = SliceExamples(rows, shards, network.neighbours, None, 0)
     network.eval().to(device)
     batches = in_order([len(table) for table in tables], batch_size)
     for slices, _, _ in loader(data, batches, loader_workers, pin=device.type == "cuda"):
-        yield _probabilities(network, slices, device, precision)
+        yield _shares(network, slices, device, precision)
+
+
+def by_study(
+    batches: Iterable[NDArray[np.float32]], tables: Sequence[pd.DataFrame]
+) -> Iterator[NDArray[np.float32]]:
+    """The batches of each study, none of which holds two, put together: (slices, outputs)."""
+    left = iter(batches)
+    for table in tables:
+        found: list[NDArray[np.float32]] = []
+        while sum(map(len, found)) < len(table):
+            found.append(next(left))
+        yield np.concatenate(found)
+
+
+def localize(
+    network: SliceNetwork,
+    tables: Sequence[pd.DataFrame],
+    shards: Sequence[Path],
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    loader_workers: int = 0,
+) -> Iterator[pd.DataFrame]:
+    """Of a network that was taught which vertebrae a slice shows: that, and nothing about ratio and place."""
+    batches = predict_slices(network, tables, shards, device, precision, batch_size, loader_workers)
+    for table, values in zip(tables, by_study(batches, tables), strict=True):
+        shown = pd.DataFrame(values, columns=list(PRESENCE), index=table.index)
+        yield shown.reindex(columns=list(OUTPUTS)).astype(np.float32)
 
 
 def predict_study(
@@ -255,7 +299,7 @@ def predict_study(
     for start in range(0, len(pixels), batch_size):
         z_indices = np.arange(start, min(start + batch_size, len(pixels)))
         stacks = torch.from_numpy(pixels[shown_beside(z_indices, len(pixels), network.neighbours)])
-        found.append(_probabilities(network, stacks, device, precision))
+        found.append(_shares(network, stacks, device, precision)[:, : len(VERTEBRAE)])
     return np.concatenate(found)
 
 
@@ -270,11 +314,11 @@ def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int) -> NDArr
     return np.clip(z_indices[:, None] + beside, 0, slices - 1)
 
 
-def _probabilities(
+def _shares(
     network: SliceNetwork, stacks: Tensor, device: torch.device, precision: Precision
 ) -> NDArray[np.float32]:
     with torch.inference_mode(), precision.autocast():
-        logits = network(stacks.to(device, non_blocking=True))[:, : len(VERTEBRAE)]
+        logits = network(stacks.to(device, non_blocking=True))
         return torch.sigmoid(logits.float()).cpu().numpy()
 
 

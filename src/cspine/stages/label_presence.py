@@ -1,4 +1,4 @@
-"""label_presence: which vertebrae each slice of a segmented study shows, from its mask."""
+"""label_presence: which vertebrae each slice of a segmented study shows, how much of each and where, from its mask."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cspine.findings import Finding, findings_table
+from cspine.localization.columns import PIXELS
+from cspine.masks import extents as of_slice
 from cspine.masks.reading import MaskJob, lay_mask, lost_mask
 from cspine.masks.stack import Stack
 from cspine.progress import report, say
@@ -55,6 +57,7 @@ def label_presence(
     slices: InPath,
     train_shards: list[InPath],
     presence: OutPath,
+    extents: OutPath,
     masks: OutPath,
     findings: OutPath,
 ) -> None:
@@ -68,6 +71,8 @@ def label_presence(
         train_shards: the inventory's lists of the training studies' files.
         presence: StudyInstanceUID, slice_number, z_index and C1..C7 (1 = at least one voxel), by study and z_index;
             a slice that no plane of a mask shows has no row.
+        extents: the same slices: voxels of C1..C7 and of all thoracic levels, the box around them, the middle of each
+            (``masks.extents.COLUMNS``).
         masks: a row per segmented study, see MASK_COLUMNS.
         findings: what was wrong with masks.
     """
@@ -79,13 +84,17 @@ def label_presence(
     slices_of = [of_study.get(uid, index.iloc[:0]) for uid, _ in listed]
     jobs = [_job(root, uid, name, files.get(uid, []), own) for (uid, name), own in zip(listed, slices_of, strict=True)]
     tables: list[pd.DataFrame] = []
+    places: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     found: list[Finding] = []
     with studies_read(jobs, lay_mask, None, lost_mask, workers()) as masks_laid:
         for count, mask in enumerate(masks_laid, start=1):
             (uid, name), own = listed[count - 1], slices_of[count - 1]
             shown = own.assign(**dict(zip(VERTEBRAE, mask.present.T, strict=True)))
-            tables.append(shown.loc[shown["C1"] >= 0, COLUMNS])
+            known = shown["C1"] >= 0
+            tables.append(shown.loc[known, COLUMNS])
+            there = own[COLUMNS[:3]].assign(**dict(zip(of_slice.COLUMNS, mask.extents.T, strict=True)))
+            places.append(there[known])
             file = f"{MASKS}/{name}"
             rows.append({UID: uid, "file": file, "slices": len(own), **mask.figures})
             found += [Finding(uid, code, file, detail, CONSEQUENCES[code]) for code, detail in mask.remarks]
@@ -93,9 +102,17 @@ def label_presence(
     labelled = pd.concat([index.iloc[:0].reindex(columns=COLUMNS), *tables], ignore_index=True)
     kinds = {"slice_number": np.int32, "z_index": np.int32} | dict.fromkeys(VERTEBRAE, np.int8)
     write_table(labelled.astype(kinds), presence)
+    write_table(_extents_table(index, places), extents)
     write_table(pd.DataFrame(rows, columns=list(MASK_COLUMNS)).astype(MASK_COLUMNS), masks)
     write_table(findings_table(found), findings)
     say(f"label_presence: {len(labelled)} slices of {labelled[UID].nunique()} segmented studies, {len(found)} findings")
+
+
+def _extents_table(index: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    columns = [*COLUMNS[:3], *of_slice.COLUMNS]
+    kinds = dict.fromkeys(COLUMNS[1:3], np.int32) | dict.fromkeys(of_slice.COLUMNS, np.float32)
+    table = pd.concat([index.iloc[:0].reindex(columns=columns), *parts], ignore_index=True)
+    return table.astype(kinds | dict.fromkeys(PIXELS, np.int32))
 
 
 def _job(root: Path, uid: str, name: str, files: list[str], slices: pd.DataFrame) -> MaskJob:
