@@ -1,5 +1,6 @@
-"""The six augmentations of the source (S3) and three of others (S1d), drawn per sample from its own seed; one slice or a
-stack of slices, and places in it.
+"""The source's six augmentations (S3) and three of another (S1d), of a slice or a stack of slices and places in it.
+
+Each is drawn per sample from the sample's own seed.
 
 The only module that knows albumentations: 2.0.8 is its last release under MIT and is not maintained any more, so it is
 wrapped here to stay replaceable. Three of its ways are mended here:

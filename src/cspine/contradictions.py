@@ -32,6 +32,8 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield ["audit", "exclude_codes"], phrase
     yield from _of_views(config)
     yield from _of_evidence(config)
+    for name, block in config["localizers"].items():
+        yield from _of_localizer(name, block)
     for name, block in config["methods"].items():
         yield from _of_targets(config, name, block)
         yield from _of_init_from(config, name)
@@ -53,6 +55,22 @@ def contradictions(config: Config) -> Iterator[Mistake]:
             if training:
                 yield from training
                 break
+
+
+def _of_localizer(name: str, block: Config) -> Iterator[Mistake]:
+    """What would choose on the studies it will be measured on, or blend the places of two slices."""
+    path, training = ["localizers", name, "training"], block["training"]
+    why = "an inner model of a localizer is watched on the studies it will be measured on, and may choose nothing there"
+    if training["keep"] != "last":
+        yield [*path, "keep"], f"found {training['keep']}; {why}: expected last"
+    if training["patience"]:
+        yield [*path, "patience"], f"found {training['patience']}; {why}: expected 0"
+    if training["mixup"] > 0 and block["family"] != "slice_cnn":
+        yield [*path, "mixup"], f"found {training['mixup']}; two blended slices have no one box: expected 0"
+    if block["network"]["trainable"] == "head" and block["network"]["weights"] == "none":
+        text = "head needs network.weights: a final layer on random features learns nothing; hub, a file, or all"
+        yield ["localizers", name, "network", "trainable"], text
+    yield from _of_training(path, training)
 
 
 def _of_views(config: Config) -> Iterator[Mistake]:

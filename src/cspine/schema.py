@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cspine.errors import CspineError
-from cspine.methods.registry import module_of
+from cspine.methods.registry import FAMILIES, module_of
 
 Schema = dict[str, Any]
 Mistake = tuple[list[Any], str]  # where, what
@@ -55,7 +55,9 @@ def mistakes(config: dict[str, Any], schema: Schema) -> Iterator[Mistake]:
                 yield from _of_family(validator, schema, [kind, name], block)
 
 
-def _of_family(validator: Draft202012Validator, schema: Schema, path: list[Any], block: dict[str, Any]) -> Iterator[Mistake]:
+def _of_family(
+    validator: Draft202012Validator, schema: Schema, path: list[Any], block: dict[str, Any]
+) -> Iterator[Mistake]:
     """Where a method's or localizer's block departs from what its family has."""
     prefix = schema["properties"][path[0]].get("familyPrefix", "")
     name = f"{prefix}{block['family']}"
@@ -65,7 +67,8 @@ def _of_family(validator: Draft202012Validator, schema: Schema, path: list[Any],
         yield [*path, "family"], str(error).removeprefix("methods: ")
         return
     if name not in schema["$defs"]:
-        yield [*path, "family"], f"{block['family']} is no family of {path[0]}; expected one that docs/localization.md or config.yaml names there"
+        known = sorted(family for family in FAMILIES if f"{prefix}{family}" in schema["$defs"])
+        yield [*path, "family"], f"{block['family']} is no family of {path[0]}; those are: {', '.join(known)}"
         return
     part = validator.evolve(schema={**schema["$defs"][name], "$defs": schema["$defs"]})
     yield from _explained(part.iter_errors(block), schema, path)

@@ -87,7 +87,9 @@ def of_arms(name):
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
     name = block_of_round(wildcards)["network"]["weights"] if part_number(wildcards) == 0 else "none"
-    return [] if name in ("none", "hub") else existing(name, f"methods.{wildcards.method}", "network.weights", "none, hub")
+    return (
+        [] if name in ("none", "hub") else existing(name, f"methods.{wildcards.method}", "network.weights", "none, hub")
+    )
 
 
 def model_to_start_from(wildcards):

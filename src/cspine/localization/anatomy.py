@@ -39,8 +39,7 @@ def order_violations(shown: NDArray[np.integer]) -> int:
     """How often one study's (slices, 7) breaks the order: further runs of a vertebra, and neighbours out of order.
 
     Every run of a vertebra after its first counts; and so does each pair of successive vertebrae, of those that are
-    shown at all, of which the lower one begins or ends before the upper one. A vertebra that no slice shows between
-    two that are shown counts as well.
+    shown at all, of which the lower one begins or ends before the upper one.
     """
     there = shown > 0
     begins = there & ~np.vstack([np.zeros((1, COUNT), bool), there[:-1]]) if len(there) else there
@@ -50,9 +49,7 @@ def order_violations(shown: NDArray[np.integer]) -> int:
         return 0
     first = there.argmax(axis=0)[levels]
     last = len(there) - 1 - there[::-1].argmax(axis=0)[levels]
-    disordered = int(((np.diff(first) < 0) | (np.diff(last) < 0)).sum())
-    skipped = int((np.diff(levels) - 1).sum())
-    return further + disordered + skipped
+    return further + int(((np.diff(first) < 0) | (np.diff(last) < 0)).sum())
 
 
 def _states() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

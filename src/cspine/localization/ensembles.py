@@ -12,7 +12,7 @@ from cspine.studies import PRESENCE, UID, VERTEBRAE
 
 KEY = ["cohort", *SLICE]
 PRESENT = 0.5  #: presence from which a slice is said to show a vertebra
-BIT = 0.05  # ASSUME: thoracic ratio from which a slice is said to show a thoracic vertebra, for which there is no presence
+BIT = 0.05  # ASSUME: the same of the thoracic ratio, for there is no thoracic presence
 
 
 def mean_of_models(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a localizer is taught to make small: how much of each level a slice shows, the box of all, the middle of each."""
+"""What a localizer is taught to make small: errors of ratios, presence, the box and the middles."""
 
 from __future__ import annotations
 

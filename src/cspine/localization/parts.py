@@ -30,9 +30,9 @@ def inner_parts(segmented: Iterable[str], folds: pd.DataFrame, fold: int, parts:
     kinds = {uid: TAUGHT_ROLES.index(roles[uid]) for uid in segmented if roles.get(uid) in TAUGHT_ROLES}
     if len(kinds) < max(parts, 2):
         raise CspineError(
-            f"fold {fold} has {len(kinds)} segmented studies that it does not hold out; localization.inner: {parts} needs "
-            f"at least {max(parts, 2)}, one for each part: add masks of training studies (segmentations/; of the phantom: "
-            "phantom.segmented), lower localization.inner, or use other folds (folds.count); "
+            f"fold {fold} has {len(kinds)} segmented studies that it does not hold out; localization.inner: {parts} "
+            f"needs at least {max(parts, 2)}, one for each part: add masks of training studies (segmentations/; of the "
+            "phantom: phantom.segmented), lower localization.inner, or use other folds (folds.count); "
             "results/labels/presence_findings.parquet says which masks could not be used"
         )
     cards = sorted(kinds, key=lambda uid: (kinds[uid], seed_of("inner part", seed, fold, uid), uid))

@@ -1,8 +1,8 @@
 """The slice model: a 2D network from timm reads a slice, or it and its neighbours, and gives fracture logits (S3).
 
 What a family offers the stages: ``NetworkConfig``, ``build``, ``load``, ``rebuild``, ``describe``, ``examples``,
-``loss``, ``predict_slices``, ``predict_study`` and ``stack_in``. Taught which vertebrae a slice shows, it is a localizer as
-well, and offers ``localize`` (see slice_localizer).
+``loss``, ``predict_slices``, ``predict_study`` and ``stack_in``. Taught which vertebrae a slice shows, it is a
+localizer, and offers ``localize`` (see slice_localizer).
 """
 
 from __future__ import annotations
@@ -255,9 +255,7 @@ def outputs_of(
         yield _shares(network, slices, device, precision)
 
 
-def by_study(
-    batches: Iterable[NDArray[np.float32]], tables: Sequence[pd.DataFrame]
-) -> Iterator[NDArray[np.float32]]:
+def by_study(batches: Iterable[NDArray[np.float32]], tables: Sequence[pd.DataFrame]) -> Iterator[NDArray[np.float32]]:
     """The batches of each study, none of which holds two, put together: (slices, outputs)."""
     left = iter(batches)
     for table in tables:
@@ -314,9 +312,7 @@ def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int) -> NDArr
     return np.clip(z_indices[:, None] + beside, 0, slices - 1)
 
 
-def _shares(
-    network: SliceNetwork, stacks: Tensor, device: torch.device, precision: Precision
-) -> NDArray[np.float32]:
+def _shares(network: SliceNetwork, stacks: Tensor, device: torch.device, precision: Precision) -> NDArray[np.float32]:
     with torch.inference_mode(), precision.autocast():
         logits = network(stacks.to(device, non_blocking=True))
         return torch.sigmoid(logits.float()).cpu().numpy()

@@ -7,13 +7,14 @@ What a family of localizers offers the stages (slice_cnn, too, can be one: it th
 ``loss(training)``       a ``losses.Loss`` with ``outputs``, the names of the network's outputs
 ``examples(table, shards, network, augment, seed)``   a ``examples.Examples`` of the rows of a training set (stage
                          build_localizer_set); ``augment`` None for evaluation
-``localize(network, tables, shards, device, precision, batch_size, loader_workers)``   for each of ``tables`` (the rows of
-                         one study in index/slices.parquet, most cranial first), in their order, one table with the
-                         columns OUTPUTS (float32; NaN where it has no head) for the same rows. No batch holds slices of
-                         two studies. Places are shares of the stored slice.
+``localize(network, tables, shards, device, precision, batch_size, loader_workers)``   for each of ``tables`` (the rows
+                         of one study in index/slices.parquet, most cranial first), in their order, one table with the
+                         columns OUTPUTS (float32; NaN where it has no head) for the same rows. No batch holds slices
+                         of two studies. Places are shares of the stored slice.
 
-A family that is taught voxels stands in ``registry.TAUGHT_VOXELS``; its training set has the column ``mask``, ``localize``
-gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all rows of a study.
+A family that is taught voxels stands in ``registry.TAUGHT_VOXELS``; its training set has the column ``mask``, and
+``localize`` gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all rows of
+a study.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from cspine.cache.reading import SliceCache
-from cspine.examples import Example, Item, in_order, loader
+from cspine.examples import Example, Item
 from cspine.hashing import seed_of
 from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO
 from cspine.localization.losses import BOXES, MIDDLES, RATIOS, SHOWN, LocalizerLoss
 from cspine.methods import slice_cnn
-from cspine.methods.slice_cnn import NetworkConfig, SliceExamples, build, describe, load, rebuild
+from cspine.methods.slice_cnn import NetworkConfig, SliceExamples, SliceNetwork, build, describe, load, rebuild
 from cspine.precision import Precision
-from cspine.studies import PRESENCE, UID, VERTEBRAE
+from cspine.studies import VERTEBRAE
 from cspine.training_config import TrainingConfig
 from cspine.views.places import in_slice, in_view
 
@@ -107,7 +107,7 @@ def examples(
 
 
 def localize(
-    network: nn.Module,
+    network: SliceNetwork,
     tables: Sequence[pd.DataFrame],
     shards: Sequence[Path],
     device: torch.device,
@@ -153,6 +153,5 @@ def _box_of(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _inside(middles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Middles (7, 2) as (14,), NaN outside the view."""
-    with np.errstate(invalid="ignore"):
-        inside = ((middles >= 0) & (middles <= 1)).all(axis=1)
-    return np.where(inside[:, None], middles, np.nan).ravel()
+    inside = (np.abs(middles - 0.5) <= 0.5).all(axis=1, keepdims=True)  # False of NaN
+    return np.where(inside, middles, np.nan).ravel()

@@ -53,8 +53,8 @@ def build_localizer_set(
         extents: labels/extents.parquet.
         slices: index/slices.parquet.
         folds: folds.parquet.
-        training_set: COLUMNS, by study and z_index: C1..C7 whether the slice shows them, ratios, the box and the middles
-            in shares of the stored slice, whose rows and columns stand beside them. With ``masks`` also ``mask``.
+        training_set: COLUMNS, by study and z_index: C1..C7 whether the slice shows them, ratios, the box and the
+            middles in shares of the stored slice, whose rows and columns stand beside. With ``masks`` also ``mask``.
         masks: for a family that is taught voxels: StudyInstanceUID, z_index, mask (bytes: the labels in the geometry
             of its view, as the family's own stage writes them).
         config: see LocalizerSetConfig.

@@ -64,8 +64,8 @@ def localize_slices(
     table = table.sort_values(["source", UID, "z_index", "cohort"], ignore_index=True)
     write_table(table.astype(dict.fromkeys(SHOWN, np.int8)), localization)
     say(
-        f"localize_slices: fold {config.fold}: {len(predicted)} slices of {predicted[UID].nunique()} studies predicted, "
-        f"{len(truth)} of {truth[UID].nunique()} shown by masks"
+        f"localize_slices: fold {config.fold}: {len(predicted)} slices of {predicted[UID].nunique()} studies "
+        f"predicted, {len(truth)} of {truth[UID].nunique()} shown by masks"
     )
 
 

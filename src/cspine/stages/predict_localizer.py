@@ -80,7 +80,9 @@ def predict_localizer(
     assert len(table) == len(index), f"{len(table)} slices localized, {len(index)} were to be"
     write_table(table[[*KEY, *OUTPUTS]], localized)
     write_table(table.groupby(["cohort", UID], sort=True)[list(DICE)].first().reset_index(), studies)
-    say(f"predict_localizer: {len(table)} slices of {table[UID].nunique()} studies, without {len(taught)} it was taught")
+    say(
+        f"predict_localizer: {len(table)} slices of {table[UID].nunique()} studies, without {len(taught)} it was taught"
+    )
 
 
 def _keep(groups: Groups, tables: list[pd.DataFrame], found: Iterable[pd.DataFrame]) -> None:

@@ -91,6 +91,7 @@ def train(
     part = before.description["part"] + 1 if before else 0
     description |= {
         "part": part,
+        "trained_weights": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "weights_sha256": file_digest(weights) if weights is not None else None,
         "init_from": take_over(network, init_from) if init_from is not None else None,
         "continued_from": _origin(continue_from, before) if continue_from and before else None,
