@@ -37,7 +37,7 @@ from cspine.localization.losses import BOXES, MIDDLES, RATIOS, SHOWN, LocalizerL
 from cspine.methods import slice_cnn
 from cspine.methods.slice_cnn import NetworkConfig, SliceExamples, SliceNetwork, build, describe, load, rebuild
 from cspine.precision import Precision
-from cspine.studies import VERTEBRAE
+from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
 from cspine.views.places import in_slice, in_view
 
@@ -65,7 +65,7 @@ class LocalizerExamples(SliceExamples):
         self, table: pd.DataFrame, shards: Sequence[Path], neighbours: int, augment: AugmentConfig | None, seed: int
     ) -> None:
         super().__init__(table, shards, neighbours, augment, seed)
-        self.shown = table[list(VERTEBRAE)].to_numpy(np.float32)
+        self.shown = table[list(PRESENCE)].to_numpy(np.float32)
         places = table[[*BOX, *MIDDLE]].to_numpy(np.float64).reshape(len(table), -1, 2)
         sizes = table[SIZE].to_numpy(np.int64)
         self.places = in_view(places, sizes, _centre(self.cache)).reshape(len(table), -1)

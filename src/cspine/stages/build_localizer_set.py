@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cspine.errors import CspineError
-from cspine.localization.columns import BOX, MIDDLE, RATIO, SLICE
+from cspine.localization.columns import OUTPUTS, SLICE
 from cspine.localization.parts import inner_parts
 from cspine.localization.targets import localized_by_masks
 from cspine.progress import say
@@ -18,7 +18,7 @@ from cspine.tables import read_table, write_table
 
 KEY = [UID, "z_index"]
 SIZE = ["rows", "columns"]  #: of the stored slice, which places are shares of
-COLUMNS = [*SLICE, *SIZE, *VERTEBRAE, *RATIO, *BOX, *MIDDLE, "source", "weight", "role"]
+COLUMNS = [*SLICE, *SIZE, *VERTEBRAE, *OUTPUTS, "source", "weight", "role"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def build_localizer_set(
         extents: labels/extents.parquet.
         slices: index/slices.parquet.
         folds: folds.parquet.
-        training_set: COLUMNS, by study and z_index: C1..C7 whether the slice shows them, ratios, the box and the
-            middles in shares of the stored slice, whose rows and columns stand beside. With ``masks`` also ``mask``.
+        training_set: COLUMNS, by study and z_index: whether the slice shows C1..C7 (twice: as the targets of a
+            classifier and as present_C1..present_C7), ratios, and the box and the middles in shares of the stored
+            slice, whose rows and columns stand beside. With ``masks`` also ``mask``.
         masks: for a family that is taught voxels: StudyInstanceUID, z_index, mask (bytes: the labels in the geometry
             of its view, as the family's own stage writes them).
         config: see LocalizerSetConfig.
@@ -81,7 +82,7 @@ def build_localizer_set(
 def localizer_set(extents: pd.DataFrame, index: pd.DataFrame, parts: dict[str, int], inner: int) -> pd.DataFrame:
     """The slices of the studies of ``parts`` in COLUMNS."""
     targets = localized_by_masks(extents[extents[UID].isin(parts)])
-    targets = targets.rename(columns=dict(zip(PRESENCE, VERTEBRAE, strict=True)))
+    targets[list(VERTEBRAE)] = targets[list(PRESENCE)].to_numpy()
     sizes = index.loc[index["cohort"] == "train", [*SLICE, *SIZE]]
     table = targets.merge(sizes, on=list(SLICE), validate="1:1")
     assert len(table) == len(targets), f"{len(targets) - len(table)} rows are no slice of the index"
