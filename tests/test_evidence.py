@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cspine.bootstrap import multiplicities, resamples
+from cspine.bootstrap import Measured, resample_counts
 from cspine.errors import CspineError
-from cspine.evidence import Arm, Measured, Taught, TestSet, gap_closed, measure_arms, taught_of
+from cspine.evidence import Arm, Taught, TestSet, gap_closed, measure_arms, taught_of
 from cspine.evidence_texts import EvidenceConfig
 from cspine.stages.weigh_evidence import weigh_evidence
 from cspine.studies import LABELS, UID, VERTEBRAE
@@ -33,7 +33,7 @@ def made_up_test_set() -> TestSet:
 
 
 TEST = made_up_test_set()
-COUNTS = multiplicities(resamples(STUDIES, 200, 0))
+COUNTS = resample_counts(STUDIES, 200, 0)
 
 
 def arm(skill: float, knows_the_level: bool = False) -> Arm:

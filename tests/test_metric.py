@@ -1,4 +1,4 @@
-"""The metric against vectors worked out elsewhere, the bootstrap against plain loops."""
+"""The metric against vectors worked out elsewhere."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
-from sklearn.metrics import roc_auc_score
 
-from cspine.bootstrap import (
-    auc,
-    auc_estimate,
-    interval,
-    mean_estimate,
-    multiplicities,
-    paired_difference,
-    resampled_aucs,
-    resamples,
-)
 from cspine.errors import CspineError
 from cspine.metric import NORMALISATIONS, best_constant, exam_losses, exam_weights, weighted_log_loss
 from small_cohort import random_exams
@@ -112,57 +101,3 @@ def test_the_best_constants_of_the_two_forms_are_not_the_same() -> None:
     positives = truth.mean(axis=0)
     np.testing.assert_allclose(best_constant(truth, "pooled"), 2 * positives / (1 + positives))
     assert best_constant(truth, "per_exam")[0] < best_constant(truth, "pooled")[0] - 0.01
-
-
-@pytest.mark.parametrize("levels", [3, 1000])  # with many ties, with hardly any
-def test_the_auc_agrees_with_scikit_learn(levels: int) -> None:
-    draw = np.random.default_rng(4)
-    truth = draw.integers(0, 2, 200)
-    score = np.round(draw.random(200) + 0.3 * truth, 3) // (1 / levels)
-    assert auc(truth, score) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
-
-
-def test_the_auc_of_one_class_is_not_a_number() -> None:
-    assert np.isnan(auc([1, 1], [0.1, 0.2]))
-
-
-def test_resampled_aucs_are_the_aucs_of_the_resamples() -> None:
-    draw = np.random.default_rng(5)
-    truth, score = draw.integers(0, 2, 12), draw.integers(0, 6, 12)
-    indices = resamples(12, 50, seed=0)
-    fast = resampled_aucs(truth, score, multiplicities(indices))
-    slow = [auc(truth[i], score[i]) for i in indices]
-    np.testing.assert_allclose(fast, slow, atol=1e-12)
-
-
-def test_resampled_means_are_the_losses_of_the_resamples() -> None:
-    truth, probability = random_exams(15, seed=6)
-    indices = resamples(15, 30, seed=1)
-    for form in NORMALISATIONS:
-        found = mean_estimate(exam_losses(truth, probability), multiplicities(indices), exam_weights(truth, form))
-        slow = [weighted_log_loss(truth[i], probability[i], form) for i in indices]
-        np.testing.assert_allclose((found.low, found.high), np.quantile(slow, [0.025, 0.975]), atol=1e-12)
-        assert found.value == pytest.approx(weighted_log_loss(truth, probability, form))
-
-
-def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
-    draw = np.random.default_rng(7)
-    hard = draw.random(60)
-    counts = multiplicities(resamples(60, 400, seed=2))
-    paired = paired_difference(hard + 0.05 + 0.01 * draw.random(60), hard, counts)
-    alone = mean_estimate(hard, counts)
-    assert paired.low > 0
-    assert paired.high - paired.low < 0.1 * (alone.high - alone.low)
-
-
-def test_resamples_repeat_for_a_seed_and_change_with_it() -> None:
-    np.testing.assert_array_equal(resamples(9, 5, 1), resamples(9, 5, 1))
-    assert (resamples(9, 5, 1) != resamples(9, 5, 2)).any()
-
-
-def test_resamples_with_one_class_do_not_spoil_the_interval() -> None:
-    counts = multiplicities(resamples(4, 200, seed=3))
-    found = auc_estimate([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], counts)
-    assert np.isnan(resampled_aucs([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], counts)).any()
-    assert (found.value, found.low, found.high) == (1, 1, 1)
-    assert np.isnan(interval([np.nan])).all()

@@ -12,7 +12,7 @@ import torch
 
 from audit_tables import audited, codes_of, presence_of, stack, whole_neck
 from cspine.audit.page import _labels_table, labels_in_words
-from cspine.bootstrap import auc, auc_estimate, multiplicities, resampled_aucs, resamples
+from cspine.bootstrap import auc, measured_auc, multiplicities, resampled_aucs, resamples
 from cspine.calibration import cross_fitted, fit_platt
 from cspine.errors import CspineError
 from cspine.evaluation import evaluate
@@ -320,7 +320,7 @@ def test_an_auc_is_of_the_studies_whose_label_is_known() -> None:
     assert auc(hidden, probability) == auc(truth[known], probability[known])
     wanted = resampled_aucs(truth[known], probability[known], counts[:, known])
     np.testing.assert_array_equal(resampled_aucs(hidden, probability, counts), wanted)
-    assert auc_estimate(hidden, probability, counts).value == auc(hidden, probability)
+    assert measured_auc(hidden, probability, counts).value == auc(hidden, probability)
 
 
 def partial_studies() -> pd.DataFrame:

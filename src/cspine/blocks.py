@@ -210,6 +210,12 @@ def _score(config: Config, method: str) -> Block:
     }
 
 
+def _analyse_errors(config: Config, method: str = "") -> Block:
+    # without a method: the submission, as it was submitted. The resamples are those of its score
+    scored = _score(config, method or config["submission"]["method"])
+    return {"prior_clip": scored.pop("constant_clip"), **scored}
+
+
 BLOCKS: dict[str, Callable[..., Block]] = {
     "make_phantom": _make_phantom,
     "inventory": _inventory,
@@ -232,6 +238,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "write_bundle": _write_bundle,
     "write_submission": _write_submission,
     "score": _score,
+    "analyse_errors": _analyse_errors,
     "predict_with_bundle": _predict_with_bundle,
     "score_bundle": _score_bundle,
 }

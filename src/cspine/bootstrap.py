@@ -1,10 +1,14 @@
 """Intervals by drawing studies with replacement: studies are independent observations, their slices are not.
 
-All resamples are computed at once from how often each study was drawn, which makes a thousand of them cheap.
+One mechanism for everything that has an interval: the studies are drawn once (``resample_counts``), a figure is
+computed on all of them and on every resample (``Measured``), and two figures on the same resamples have a paired
+difference (``Measured.minus``). All resamples are computed at once from how often each study was drawn, which makes a
+thousand of them cheap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from cspine.hashing import seed_of
 
 Floats = NDArray[np.float64]
+AT_ONCE = 4_000_000  # numbers of a block of resamples, when each study counts many times over
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,37 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value over all studies, and on every resample of them."""
+
+    value: float
+    draws: Floats  # (draws,), NaN where a resample has none, e.g. an AUC of one class
+
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """The value with its interval."""
+        return Estimate(self.value, *interval(self.draws, level))
+
+    def minus(self, other: Measured | float) -> Measured:
+        """The difference, paired: on the same studies in every resample. A number is the same in all."""
+        if isinstance(other, Measured):
+            return Measured(self.value - other.value, self.draws - other.draws)
+        return Measured(self.value - other, self.draws - other)
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """A figure at several places (thresholds, bins, points of a curve), each as in ``Measured``."""
+
+    values: Floats  # (places,)
+    draws: Floats  # (draws, places)
+
+    def bounds(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """The pointwise interval: lower and upper ends, (places,) each."""
+        ends = np.array([interval(column, level) for column in self.draws.T], dtype=np.float64).reshape(-1, 2)
+        return ends[:, 0], ends[:, 1]
 
 
 def resamples(studies: int, draws: int, seed: int) -> NDArray[np.int64]:
@@ -37,6 +73,11 @@ def multiplicities(indices: NDArray[np.int64]) -> Floats:
     return np.bincount(flat.ravel(), minlength=draws * studies).reshape(draws, studies).astype(np.float64)
 
 
+def resample_counts(studies: int, draws: int, seed: int) -> Floats:
+    """How often each study occurs in each of the resamples of this seed: (draws, studies)."""
+    return multiplicities(resamples(studies, draws, seed))
+
+
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """The percentile interval of the finite ``values``; (NaN, NaN) when there is none."""
     finite = np.asarray(values, dtype=np.float64)
@@ -47,24 +88,53 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_estimate(values: Floats, counts: Floats, weights: Floats | None = None, level: float = 0.95) -> Estimate:
-    """The (weighted) mean of one value per study, with its interval.
+def ratio(parts: Floats, wholes: Floats, counts: Floats) -> Measured:
+    """A sum over studies by another one, e.g. found fractures by fractures; NaN where the second is 0.
+
+    Args:
+        parts: (studies,), what each study adds above the line.
+        wholes: (studies,), what it adds below.
+        counts: (draws, studies) from ``resample_counts``.
+    """
+    return Measured(float(divided(parts.sum(), wholes.sum())), divided(counts @ parts, counts @ wholes))
+
+
+def ratio_curve(parts: Floats, wholes: Floats, counts: Floats) -> MeasuredCurve:
+    """``ratio`` at several places: ``parts`` and ``wholes`` are (studies, places)."""
+    return MeasuredCurve(divided(parts.sum(axis=0), wholes.sum(axis=0)), divided(counts @ parts, counts @ wholes))
+
+
+def mean(values: Floats, counts: Floats, weights: Floats | None = None) -> Measured:
+    """The (weighted) mean of one value per study.
 
     Args:
         values: (studies,), e.g. ``metric.exam_losses``.
-        counts: (draws, studies) from ``multiplicities``.
+        counts: (draws, studies) from ``resample_counts``.
         weights: (studies,), e.g. ``metric.exam_weights``; equal when None.
     """
     weight = np.ones(len(values)) if weights is None else weights
-    drawn = (counts @ (values * weight)) / (counts @ weight)
-    return Estimate(float(np.average(values, weights=weight)), *interval(drawn, level))
+    return ratio(values * weight, weight, counts)
 
 
-def paired_difference(
-    first: Floats, second: Floats, counts: Floats, weights: Floats | None = None, level: float = 0.95
-) -> Estimate:
-    """``first`` minus ``second``, on the same studies in every resample: negative where the first is less."""
-    return mean_estimate(first - second, counts, weights, level)
+def average(found: Sequence[Measured], draws: int) -> Measured:
+    """The plain mean of several figures on the same resamples; NaN of none."""
+    if not found:
+        return Measured(float("nan"), np.full(draws, np.nan))
+    return Measured(float(np.mean([m.value for m in found])), np.mean([m.draws for m in found], axis=0))
+
+
+def measured_auc(
+    truth: ArrayLike, score: ArrayLike, counts: Floats, study: NDArray[np.int64] | None = None
+) -> Measured:
+    """The AUC over all observations, and on every resample of the studies.
+
+    Args:
+        truth: (observations,) 0, 1 or NaN (unknown: counts in nothing).
+        score: (observations,).
+        counts: (draws, studies) from ``resample_counts``.
+        study: (observations,) the study of each, where a study has several (slices, vertebrae); one each when None.
+    """
+    return Measured(auc(truth, score), resampled_aucs(truth, score, counts, study))
 
 
 def auc(truth: ArrayLike, score: ArrayLike) -> float:
@@ -80,10 +150,12 @@ def auc(truth: ArrayLike, score: ArrayLike) -> float:
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def resampled_aucs(truth: ArrayLike, score: ArrayLike, counts: Floats) -> Floats:
+def resampled_aucs(
+    truth: ArrayLike, score: ArrayLike, counts: Floats, study: NDArray[np.int64] | None = None
+) -> Floats:
     """The AUC of every resample, (draws,); NaN for a resample with one class only.
 
-    Studies whose truth is NaN (unknown) count in none. Each positive study beats the negatives that score below it
+    Observations whose truth is NaN (unknown) count in none. Each positive one beats the negatives that score below it
     and half of those that tie, as often as both were drawn: one sort for all resamples, then sums over how often each
     study was drawn.
     """
@@ -91,20 +163,28 @@ def resampled_aucs(truth: ArrayLike, score: ArrayLike, counts: Floats) -> Floats
     order = np.argsort(score, kind="stable")
     order = order[known[order]]
     ordered, positive = score[order], (np.asarray(truth) == 1)[order]
-    drawn = counts[:, order]
-    negatives = np.zeros((len(drawn), len(order) + 1))
-    np.cumsum(np.where(positive, 0.0, drawn), axis=1, out=negatives[:, 1:])
-    below = negatives[:, np.searchsorted(ordered, ordered[positive], side="left")]
-    not_above = negatives[:, np.searchsorted(ordered, ordered[positive], side="right")]
-    of_positives = drawn[:, positive]
-    won = (of_positives * (below + not_above)).sum(axis=1) / 2
-    pairs = of_positives.sum(axis=1) * negatives[:, -1]
-    return np.asarray(np.divide(won, pairs, out=np.full(len(drawn), np.nan), where=pairs > 0))
+    left, right = (np.searchsorted(ordered, ordered[positive], side=side) for side in ("left", "right"))
+    found = []
+    for drawn in drawn_in_order(counts, order if study is None else study[order]):
+        negatives = np.zeros((len(drawn), len(order) + 1))
+        np.cumsum(np.where(positive, 0.0, drawn), axis=1, out=negatives[:, 1:])
+        of_positives = drawn[:, positive]
+        won = (of_positives * (negatives[:, left] + negatives[:, right])).sum(axis=1) / 2
+        found.append(divided(won, of_positives.sum(axis=1) * negatives[:, -1]))
+    return np.concatenate(found)
 
 
-def auc_estimate(truth: ArrayLike, score: ArrayLike, counts: Floats, level: float = 0.95) -> Estimate:
-    """The AUC over all studies with its interval."""
-    return Estimate(auc(truth, score), *interval(resampled_aucs(truth, score, counts), level))
+def drawn_in_order(counts: Floats, study: NDArray[np.int64]) -> Iterator[Floats]:
+    """How often each observation was drawn, (some draws, observations), in blocks of draws that fit the memory."""
+    block = max(1, AT_ONCE // max(1, len(study)))
+    for start in range(0, len(counts), block):
+        yield counts[start : start + block, study]
+
+
+def divided(parts: ArrayLike, wholes: ArrayLike) -> Floats:
+    """``parts`` by ``wholes``, NaN where the whole is 0."""
+    above, below = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0))
 
 
 def _known(truth: ArrayLike) -> NDArray[np.bool_]:

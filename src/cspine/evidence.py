@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cspine.bootstrap import Estimate, auc, interval, resampled_aucs
+from cspine.bootstrap import Measured, average, divided, mean, measured_auc
 from cspine.metric import Floats, exam_losses
+from cspine.slice_aucs import slice_aucs
 from cspine.studies import CONFIDENCE, LABELS, UID, VERTEBRAE
 
 SLICE = [UID, "slice_number"]
@@ -48,42 +49,24 @@ class Arm:
     slices: Floats  # (slices, 7)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A value on all studies, and on every resample."""
-
-    value: float
-    draws: Floats  # (draws,), NaN where a resample holds one class only
-
-    def estimate(self) -> Estimate:
-        """The value with its 95 % interval."""
-        return Estimate(self.value, *interval(self.draws))
-
-    def minus(self, other: Measured) -> Measured:
-        """The difference on the same resamples."""
-        return Measured(self.value - other.value, self.draws - other.draws)
-
-
 Measure = Callable[[TestSet, Arm, Floats], Measured]
 
 
 def weighted_loss(test: TestSet, arm: Arm, counts: Floats) -> Measured:
     """The competition's loss, per exam (see ``metric``)."""
-    losses = exam_losses(test.labels, arm.probability)
-    return Measured(float(losses.mean()), (counts @ losses) / counts.sum(axis=1))
+    return mean(exam_losses(test.labels, arm.probability), counts)
 
 
 def patient_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
     """AUC of patient_overall over the studies."""
-    truth, score = test.labels[:, 0], arm.probability[:, 0]
-    return Measured(auc(truth, score), resampled_aucs(truth, score, counts))
+    return measured_auc(test.labels[:, 0], arm.probability[:, 0], counts)
 
 
 def vertebra_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
     """Mean over C1..C7 of the AUC over the studies."""
-    columns = range(1, len(LABELS))
-    found = [(test.labels[:, c], arm.probability[:, c]) for c in columns if _enough(test.labels[:, c])]
-    return _mean([Measured(auc(t, s), resampled_aucs(t, s, counts)) for t, s in found])
+    columns = [c for c in range(1, len(LABELS)) if _enough(test.labels[:, c])]
+    found = [measured_auc(test.labels[:, c], arm.probability[:, c], counts) for c in columns]
+    return average(found, len(counts))
 
 
 def slice_auc(test: TestSet, arm: Arm, counts: Floats) -> Measured:
@@ -115,7 +98,7 @@ def measure_arms(test: TestSet, arms: Mapping[str, Arm], counts: Floats) -> dict
     Args:
         test: the test studies.
         arms: by name.
-        counts: (draws, studies) from ``bootstrap.multiplicities``, the same for all arms.
+        counts: (draws, studies) from ``bootstrap.resample_counts``, the same for all arms.
     """
     return {name: {key: measure(test, arm, counts) for key, measure in MEASURES.items()} for name, arm in arms.items()}
 
@@ -150,8 +133,7 @@ def taught_of(training_sets: Sequence[pd.DataFrame], truth: pd.DataFrame) -> Tau
 def gap_closed(student: Measured, teacher: Measured, truth: Measured) -> Measured:
     """Which share of the way from the teacher to the truth the student goes; NaN where there is no way to go."""
     gain, gap = student.minus(teacher), truth.minus(teacher)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Measured(gain.value / gap.value if gap.value else float("nan"), gain.draws / gap.draws)
+    return Measured(float(divided(gain.value, gap.value)), divided(gain.draws, gap.draws))
 
 
 def evidence_table(
@@ -180,21 +162,10 @@ def _row(arm: str, than: str, measure: str, found: Measured) -> dict[str, object
 
 
 def _slice_auc(test: TestSet, arm: Arm, counts: Floats, shown: NDArray[np.bool_]) -> Measured:
-    found = []
-    for column in range(len(VERTEBRAE)):
-        if not _enough(test.labels[:, column + 1]):
-            continue
-        rows = shown[:, column]
-        truth, score = test.fractured[rows, column], arm.slices[rows, column]
-        found.append(Measured(auc(truth, score), resampled_aucs(truth, score, counts[:, test.study[rows]])))
-    return _mean(found)
+    found = slice_aucs(test.fractured.astype(np.float64), arm.slices, shown, test.study, counts)
+    enough = [m for m, labels in zip(found, test.labels[:, 1:].T, strict=True) if _enough(labels)]
+    return average(enough, len(counts))
 
 
 def _enough(labels: Floats) -> bool:
     return min(int((labels == value).sum()) for value in (0, 1)) >= LEAST_POSITIVES
-
-
-def _mean(found: list[Measured]) -> Measured:
-    if not found:
-        return Measured(float("nan"), np.array([np.nan]))
-    return Measured(float(np.mean([m.value for m in found])), np.mean([m.draws for m in found], axis=0))

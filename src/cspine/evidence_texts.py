@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cspine.bootstrap import Estimate
+from cspine.bootstrap import Estimate, Measured
 from cspine.errors import CspineError
-from cspine.evidence import MEASURES, Measured, Taught, TestSet, gap_closed
+from cspine.evidence import MEASURES, Taught, TestSet, gap_closed
 from cspine.scores import LEAST_STUDIES
 
 HEADINGS = {

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cspine.bootstrap import (
-    Estimate,
-    auc_estimate,
-    mean_estimate,
-    multiplicities,
-    paired_difference,
-    resamples,
-)
+from cspine.bootstrap import Measured, mean, measured_auc, resample_counts
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import NORMALISATIONS, Floats, best_constant, exam_losses, exam_weights
@@ -58,6 +52,7 @@ class Scored:
     probability: Floats
     constants: dict[str, Floats]  # by normalisation: the training labels' best constant, tiled to all studies
     by_prior: int = 0  # studies that no model predicted
+    uids: list[str] = field(default_factory=list)  # in the order of the arrays
 
 
 def score_heldout_studies(
@@ -86,7 +81,7 @@ def score_heldout_studies(
         probability.append(heldout[list(LABELS)].to_numpy(dtype=np.float64))
         uids += list(heldout[UID])
     joined = {form: np.concatenate([c[form] for c in constants]) for form in NORMALISATIONS}
-    return Scored("heldout", truth_of(labels.loc[uids]), np.concatenate(probability), joined)
+    return Scored("heldout", truth_of(labels.loc[uids]), np.concatenate(probability), joined, uids=uids)
 
 
 def score_test_studies(
@@ -107,7 +102,21 @@ def score_test_studies(
     probability.loc[absent] = training_prior(studies, config.normalisation, config.constant_clip)
     tiled = {form: np.tile(row, (len(truth), 1)) for form, row in constants.items()}
     labels = truth[list(LABELS)].to_numpy(dtype=np.float64)
-    return Scored("test", labels, probability.to_numpy(dtype=np.float64), tiled, int(absent.sum()))
+    values = probability.to_numpy(dtype=np.float64)
+    return Scored("test", labels, values, tiled, int(absent.sum()), list(truth[UID]))
+
+
+def read_truth(path: Path) -> pd.DataFrame:
+    """Labels of the test studies, a CSV like train.csv; only the phantom has one.
+
+    Raises:
+        CspineError: a column is missing.
+    """
+    truth = pd.read_csv(path, dtype={UID: "str"})
+    missing = [c for c in (UID, *LABELS) if c not in truth.columns]
+    if missing:
+        raise CspineError(f"{path}: expected the columns of train.csv, {', '.join(missing)} missing")
+    return truth
 
 
 def measure(scored: Scored, method: str, bootstrap: int, seed: int) -> pd.DataFrame:
@@ -124,7 +133,7 @@ def measure(scored: Scored, method: str, bootstrap: int, seed: int) -> pd.DataFr
         bootstrap: resamples of the studies behind each interval.
         seed: of the resamples.
     """
-    counts = multiplicities(resamples(len(scored.truth), bootstrap, seed))
+    counts = resample_counts(len(scored.truth), bootstrap, seed)
     rows = [_loss_row(scored, form, counts) for form in NORMALISATIONS]
     rows += [_auc_row(scored, column, counts) for column in range(len(LABELS))]
     table = pd.DataFrame(rows)
@@ -135,49 +144,40 @@ def measure(scored: Scored, method: str, bootstrap: int, seed: int) -> pd.DataFr
 
 def _loss_row(scored: Scored, form: str, counts: Floats) -> dict[str, object]:
     weights = exam_weights(scored.truth, form)
-    model, constant = (exam_losses(scored.truth, p) for p in (scored.probability, scored.constants[form]))
-    difference = paired_difference(model, constant, counts, weights)
-    baseline = mean_estimate(constant, counts, weights).value
-    enough = len(scored.truth) >= LEAST_STUDIES
-    return _row(
-        "loss",
-        form,
-        "",
-        mean_estimate(model, counts, weights),
-        baseline,
-        difference,
-        scored.truth[:, 0],
-        enough,
+    model, constant = (
+        mean(exam_losses(scored.truth, p), counts, weights) for p in (scored.probability, scored.constants[form])
     )
+    enough = len(scored.truth) >= LEAST_STUDIES
+    return _row("loss", form, "", model, constant.value, model.minus(constant), scored.truth[:, 0], enough)
 
 
 def _auc_row(scored: Scored, column: int, counts: Floats) -> dict[str, object]:
     truth = scored.truth[:, column]
-    found = auc_estimate(truth, scored.probability[:, column], counts)
-    above = Estimate(found.value - CHANCE, found.low - CHANCE, found.high - CHANCE)
+    found = measured_auc(truth, scored.probability[:, column], counts)
     known = truth[~np.isnan(truth)]
     fewest = min(known.sum(), len(known) - known.sum())
     enough = len(known) >= LEAST_STUDIES and fewest >= LEAST_OF_A_CLASS
-    return _row("auc", "", LABELS[column], found, CHANCE, above, known, enough)
+    return _row("auc", "", LABELS[column], found, CHANCE, found.minus(CHANCE), known, enough)
 
 
 def _row(
     kind: str,
     form: str,
     label: str,
-    found: Estimate,
+    found: Measured,
     constant: float,
-    difference: Estimate,
+    above: Measured,
     truth: Floats,
     enough: bool,
 ) -> dict[str, object]:
+    value, difference = found.estimate(), above.estimate()
     return {
         "measure": kind,
         "normalisation": form,
         "label": label,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
+        "value": value.value,
+        "low": value.low,
+        "high": value.high,
         "constant": constant,
         "difference": difference.value,
         "difference_low": difference.low,

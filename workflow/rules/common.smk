@@ -188,6 +188,16 @@ def bundle_to_evaluate(wildcards):
     return str(manifest)
 
 
+def analysed(wildcards):
+    """The method whose errors are analysed; without one in the path the submitted one, as it was submitted."""
+    return wildcards.get("method", SUBMITTED)
+
+
+def submission_to_analyse(wildcards):
+    """The submission, where it is analysed and not a method."""
+    return [] if "method" in wildcards.keys() else "results/submission.csv"
+
+
 def truth_for(wildcards):
     """params: `--truth …` for a method that is taught the phantom's hidden truth."""
     taught = PLAN.method(wildcards.method)["targets"] == "truth"

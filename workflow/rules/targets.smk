@@ -8,6 +8,7 @@ localrules:
     bundle,
     evaluate,
     localizers,
+    error_analysis,
 
 
 rule submission:
@@ -77,3 +78,16 @@ rule evaluate:
         "../../envs/tables.yaml"
     shell:
         "(echo; cat {input.table}) | tee {log}"
+
+
+rule error_analysis:
+    """What every method gets wrong, and the submission where the truth of the test studies is known."""
+    input:
+        methods=expand("results/{method}/errors/errors.txt", method=METHODS),
+        submission="results/submission_errors/errors.txt" if PLAN.is_phantom else [],
+    log:
+        "logs/error_analysis.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(for text in {input}; do echo; cat $text; done; echo; echo 'the same as tables: beside {input}') | tee {log}"

@@ -46,14 +46,46 @@ def point_of(truth: Floats, probability: Floats, sensitivity: float) -> Point:
         probability: of the same shape.
         sensitivity: above 0, up to 1.
     """
-    known = truth >= 0
-    positives = np.sort(probability[known & (truth > 0.5)])[::-1]
-    negatives = probability[known & (truth <= 0.5)]
-    assumed = ""
+    positives, negatives = _classes(truth, probability)
     if len(positives) < LEAST_POSITIVES:
-        threshold, assumed = ASSUMED, f"{len(positives)} fractured among the select studies, {LEAST_POSITIVES} needed"
-    else:
-        threshold = float(positives[max(1, int(np.ceil(sensitivity * len(positives) - 1e-9))) - 1])
+        return _point(ASSUMED, positives, negatives, assumed=_too_few(positives, "fractured"))
+    return _point(float(positives[max(1, int(np.ceil(sensitivity * len(positives) - 1e-9))) - 1]), positives, negatives)
+
+
+def balanced_point(truth: Floats, probability: Floats) -> Point:
+    """The threshold with the most sensitivity + specificity (Youden, Cancer 1950), the highest among equals.
+
+    Of a step between two probabilities it takes the middle, where other studies are most likely to fall on either side
+    as these did.
+
+    Args:
+        truth: 0 or 1; below 0 or NaN = unknown, left out.
+        probability: of the same shape.
+    """
+    positives, negatives = _classes(truth, probability)
+    for some, name in ((positives, "fractured"), (negatives, "not fractured")):
+        if len(some) < LEAST_POSITIVES:
+            return _point(ASSUMED, positives, negatives, assumed=_too_few(some, name))
+    tried = np.unique(np.concatenate([positives, negatives]))[::-1]
+    found = np.searchsorted(-positives, -tried, side="right") / len(positives)
+    called = np.searchsorted(-negatives, -tried, side="right") / len(negatives)
+    best = int(np.argmax(np.round(found - called, 12)))
+    below = tried[best + 1] if best + 1 < len(tried) else 0.0
+    return _point(float((tried[best] + below) / 2), positives, negatives)
+
+
+def _classes(truth: Floats, probability: Floats) -> tuple[Floats, Floats]:
+    """Falling probabilities of the fractured and of the others, as far as they are known."""
+    known = truth >= 0
+    positives, negatives = (probability[known & some] for some in (truth > 0.5, truth <= 0.5))
+    return np.sort(positives)[::-1], np.sort(negatives)[::-1]
+
+
+def _point(threshold: float, positives: Floats, negatives: Floats, assumed: str = "") -> Point:
     found = float((positives >= threshold).mean()) if len(positives) else None
     spared = float((negatives < threshold).mean()) if len(negatives) else None
     return Point(threshold, found, spared, len(positives), len(negatives), assumed)
+
+
+def _too_few(some: Floats, name: str) -> str:
+    return f"{len(some)} {name} among the select studies, {LEAST_POSITIVES} needed"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cspine.bootstrap import Floats, interval, multiplicities, resamples
+from cspine.bootstrap import Measured, interval, mean, resample_counts
 from cspine.hashing import seed_of
 
 FILES = 200  # looked at in all
@@ -93,12 +93,13 @@ def project(
         fixed: bytes that the cache takes without any slice.
         seed: of the resamples.
     """
-    totals = np.full(DRAWS + 1, float(fixed))  # the estimate, then the resamples
-    everyone = _rates(sample, encoding, overhead, seed)
+    total, draws = float(fixed), np.full(DRAWS, float(fixed))
+    everyone = _rate(sample, encoding, overhead, seed)
     for cohort, count in files.items():
         own = [s for s in sample if s.cohort == cohort]
-        totals += count * (_rates(own, encoding, overhead, seed_of(seed, cohort)) if own else everyone)
-    return Projection(float(totals[0]), *interval(totals[1:]))
+        rate = _rate(own, encoding, overhead, seed_of(seed, cohort)) if own else everyone
+        total, draws = total + count * rate.value, draws + count * rate.draws
+    return Projection(total, *interval(draws))
 
 
 def fitting(projections: Sequence[Projection], budget: float) -> list[bool]:
@@ -106,14 +107,13 @@ def fitting(projections: Sequence[Projection], budget: float) -> list[bool]:
     return [not budget or projection.asked <= budget for projection in projections]
 
 
-def _rates(sample: Sequence[SampledStudy], encoding: int, overhead: float, seed: int) -> Floats:
-    """Bytes per listed file: of the sample, then of each resample of its studies."""
+def _rate(sample: Sequence[SampledStudy], encoding: int, overhead: float, seed: int) -> Measured:
+    """Bytes per listed file; 0 of an empty sample."""
     if not sample:
-        return np.zeros(DRAWS + 1)
+        return Measured(0.0, np.zeros(DRAWS))
     listed = np.array([s.listed for s in sample], np.float64)
     own = np.array([(s.sizes[encoding] + overhead * s.slices) / s.looked_at for s in sample])
-    counts = np.vstack([np.ones(len(sample)), multiplicities(resamples(len(sample), DRAWS, seed))])
-    return np.asarray(counts @ (listed * own) / (counts @ listed), np.float64)
+    return mean(own, resample_counts(len(sample), DRAWS, seed), listed)
 
 
 def _spread(study: ListedStudy, count: int, seed: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cspine.bootstrap import auc, resampled_aucs
-from cspine.evidence import Measured
+from cspine.bootstrap import Measured
 from cspine.localization.anatomy import order_violations
 from cspine.localization.columns import BOX, DICE, LEVELS, RATIO, SHOWN
 from cspine.localization.ensembles import PRESENT

@@ -6,7 +6,6 @@ from textwrap import wrap
 
 import pandas as pd
 
-from cspine.errors import CspineError
 from cspine.progress import say
 from cspine.pseudo.counts import warning_of
 from cspine.score_texts import CLAIMS, WIDTH, block_of, data_name, legend, sentence_of
@@ -14,11 +13,11 @@ from cspine.scores import (
     ScoreConfig,
     Scored,
     measure,
+    read_truth,
     score_heldout_studies,
     score_test_studies,
 )
 from cspine.stage import InPath, OutPath
-from cspine.studies import LABELS, UID
 from cspine.tables import read_table, write_table
 
 
@@ -49,7 +48,7 @@ def score(
     tables = [read_table(p) for p in study_probabilities]
     cohorts = [score_heldout_studies(study_table, fold_table, tables, config)]
     if truth is not None:
-        cohorts.append(score_test_studies(study_table, fold_table, tables, _read_truth(truth), config))
+        cohorts.append(score_test_studies(study_table, fold_table, tables, read_truth(truth), config))
     measured = [measure(cohort, config.method, config.bootstrap, config.seed) for cohort in cohorts]
     write_table(pd.concat(measured, ignore_index=True), scores)
     flags = pseudo_flags([read_table(p) for p in pseudo_counts])
@@ -84,11 +83,3 @@ def pseudo_flags(counts: list[pd.DataFrame]) -> list[str]:
             flag = f"! fold {table['fold'].iloc[0]}, round {table['round'].iloc[0]}: {warning}"
             flags += wrap(flag, WIDTH, subsequent_indent="  ")
     return flags
-
-
-def _read_truth(path: InPath) -> pd.DataFrame:
-    truth = pd.read_csv(path, dtype={UID: "str"})
-    missing = [c for c in (UID, *LABELS) if c not in truth.columns]
-    if missing:
-        raise CspineError(f"{path}: expected the columns of train.csv, {', '.join(missing)} missing")
-    return truth

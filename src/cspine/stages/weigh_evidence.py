@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from cspine.bootstrap import multiplicities, resamples
+from cspine.bootstrap import resample_counts
 from cspine.errors import CspineError
 from cspine.evidence import Arm, Taught, TestSet, evidence_table, measure_arms, taught_of
 from cspine.evidence_texts import EvidenceConfig, evidence_text, sentence
@@ -58,7 +58,7 @@ def weigh_evidence(
     for name, files in _by_arm(config, study_probabilities, predictions, training_sets).items():
         arms[name] = _arm(name, files[0], files[1], labels, slices)
         taught[name] = taught_of([read_table(path) for path in files[2]], truth)
-    measured = measure_arms(test, arms, multiplicities(resamples(len(labels), config.bootstrap, config.seed)))
+    measured = measure_arms(test, arms, resample_counts(len(labels), config.bootstrap, config.seed))
     write_table(evidence_table(measured, config.compare), evidence)
     table.write_text(evidence_text(measured, taught, test, config), encoding="utf-8")
     say("evidence: " + sentence(measured))
