@@ -45,6 +45,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/localize.smk"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/errors.smk"
+include: "workflow/rules/pseudo_quality.smk"
 include: "workflow/rules/bundle.smk"
 include: "workflow/rules/evaluate.smk"
 

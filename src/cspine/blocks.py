@@ -134,6 +134,24 @@ def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
     return {"fold": int(fold), "round": int(round) + 1, **config["methods"][method]["pseudo_labels"]}
 
 
+def _measure_pseudo_labels(config: Config, method: str, fold: str, round: str) -> Block:
+    return {
+        "pseudo": _pseudo_label(config, method, fold, round),
+        "bootstrap": config["score"]["bootstrap"],
+        "seed": seed_of("pseudo quality", config["seed"]),
+    }
+
+
+def _write_pseudo_quality(config: Config, method: str) -> Block:
+    return {
+        "method": method,
+        "last_round": config["methods"][method]["rounds"] - 1,
+        "phantom": is_phantom(config),
+        "size": config["size"],
+        "bootstrap": config["score"]["bootstrap"],
+    }
+
+
 def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Block:
     chosen = config["methods"][method]["aggregate"]
     return {"fold": int(fold), "normalisation": config["submission"]["normalisation"], **chosen}
@@ -233,6 +251,8 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "train": _train,
     "predict_slices": _predict_slices,
     "pseudo_label": _pseudo_label,
+    "measure_pseudo_labels": _measure_pseudo_labels,
+    "write_pseudo_quality": _write_pseudo_quality,
     "aggregate_studies": _aggregate_studies,
     "weigh_evidence": _weigh_evidence,
     "write_bundle": _write_bundle,

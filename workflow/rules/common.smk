@@ -211,6 +211,12 @@ def pseudo_labels_before(wildcards):
     return before if number > 0 else []
 
 
+def quality_of(wildcards):
+    """How good the pseudo-labels are of every round and fold run."""
+    rounds = range(last_round(wildcards.method) + 1)
+    return [path for number in rounds for path in folds_of(wildcards.method, "pseudo_quality.parquet", number)]
+
+
 onstart:
     PLAN.begin()
 

@@ -9,6 +9,7 @@ localrules:
     evaluate,
     localizers,
     error_analysis,
+    pseudo_quality,
 
 
 rule submission:
@@ -91,3 +92,13 @@ rule error_analysis:
         "../../envs/tables.yaml"
     shell:
         "(for text in {input}; do echo; cat $text; done; echo; echo 'the same as tables: beside {input}') | tee {log}"
+rule pseudo_quality:
+    """How good the pseudo-labels are, by boxes that were not shown; on the phantom by its truth too."""
+    input:
+        text=f"results/{SUBMITTED}/pseudo_quality.txt",
+    log:
+        "logs/pseudo_quality.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.text}) | tee {log}"

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cspine.bootstrap import auc, resampled_aucs
-from cspine.bootstrap import Measured
+from cspine.bootstrap import Measured, auc, resampled_aucs
 from cspine.localization.anatomy import order_violations
 from cspine.localization.columns import BOX, DICE, LEVELS, RATIO, SHOWN
 from cspine.localization.ensembles import PRESENT

@@ -1,0 +1,59 @@
+# How good are the pseudo-labels? By boxes that were not shown, on any data; on the phantom by its hidden truth too.
+
+
+localrules:
+    write_pseudo_quality,
+
+
+rule measure_pseudo_labels:
+    """Boxed studies of `select`, labelled as if they had no boxes and held against these."""
+    input:
+        predictions=rules.predict_slices.output.predictions,
+        studies=rules.index.output.studies,
+        folds=rules.assign_folds.output.folds,
+        labels=rules.label_slices.output.labels,
+        phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
+    output:
+        quality=f"results/{FOLD_ROUND}/pseudo_quality.parquet",
+    log:
+        f"logs/measure_pseudo_labels/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/measure_pseudo_labels/{FOLD_ROUND}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        truth="--truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
+        config=block_of("measure_pseudo_labels"),
+        code=code_of("measure_pseudo_labels"),
+        at=at,
+    shell:
+        "python -m cspine measure_pseudo_labels --predictions {input.predictions} --studies {input.studies} "
+        "--folds {input.folds} --labels {input.labels} --quality {output.quality} {params.truth} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule write_pseudo_quality:
+    """The same for the person, over the folds run and the rounds."""
+    input:
+        quality=quality_of,
+    output:
+        text="results/{method}/pseudo_quality.txt",
+    log:
+        "logs/write_pseudo_quality/{method}.txt",
+    benchmark:
+        "logs/benchmarks/write_pseudo_quality/{method}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        config=block_of("write_pseudo_quality"),
+        code=code_of("write_pseudo_quality"),
+        at=at,
+    shell:
+        "python -m cspine write_pseudo_quality --quality {input.quality} --text {output.text} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
