@@ -32,8 +32,10 @@ WILDCARDS = {
     "plan_cache": ("view",),
     "ingest": ("view", "cohort", "shard"),
     "score": ("method",),
+    "write_pseudo_quality": ("method",),
+    "write_pseudo_pages": ("method",),
     **dict.fromkeys(
-        ("build_training_set", "train", "predict_slices", "pseudo_label", "aggregate_studies"),
+        ("build_training_set", "train", "predict_slices", "pseudo_label", "measure_pseudo_labels", "aggregate_studies"),
         ("method", "fold", "round"),
     ),
 }

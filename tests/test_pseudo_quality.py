@@ -268,7 +268,7 @@ def test_a_fold_without_boxed_select_studies_measures_nothing_and_says_so(cohort
     table = cohort.measured("none", labels=tmp_path / "labels.parquet")
     assert table["value"].isna().all() and not table["measurable"].any() and table["studies"].eq(0).all()
     text = written(tmp_path, cohort.folder / "none.parquet")
-    assert "0 boxed studies of select" in text
+    assert "boxed studies of select: 0" in text
 
 
 def test_few_studies_are_marked_as_too_few() -> None:
@@ -296,7 +296,7 @@ def test_the_text_says_phantom_counts_and_agreement_in_100_columns(cohort: Cohor
     assert text.startswith("pseudo-labels of m on the PHANTOM")
     assert max(map(len, text.splitlines())) <= 100
     studies = len(boxed_select_studies(cohort.studies, cohort.folds, cohort.labels, 0))
-    assert f"{studies} boxed studies of select" in text
+    assert f"boxed studies of select: {studies}" in text
     line = next(line for line in text.splitlines() if line.startswith("slice precision"))
     assert line.split()[-2] == "yes"
 

@@ -152,6 +152,17 @@ def _write_pseudo_quality(config: Config, method: str) -> Block:
     }
 
 
+def _write_pseudo_pages(config: Config, method: str) -> Block:
+    fold, number = config["folds"]["run"][0], labels_round(config, method)
+    pseudo = _pseudo_label(config, method, str(fold), str(number))
+    return {"method": method, "pseudo": pseudo, "phantom": is_phantom(config)}
+
+
+def labels_round(config: Config, method: str) -> int:
+    """The round whose predictions make the last pseudo-labels that are taught; of a teacher alone, would be."""
+    return max(int(config["methods"][method]["rounds"]) - 2, 0)
+
+
 def _aggregate_studies(config: Config, method: str, fold: str, round: str) -> Block:
     chosen = config["methods"][method]["aggregate"]
     return {"fold": int(fold), "normalisation": config["submission"]["normalisation"], **chosen}
@@ -253,6 +264,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "pseudo_label": _pseudo_label,
     "measure_pseudo_labels": _measure_pseudo_labels,
     "write_pseudo_quality": _write_pseudo_quality,
+    "write_pseudo_pages": _write_pseudo_pages,
     "aggregate_studies": _aggregate_studies,
     "weigh_evidence": _weigh_evidence,
     "write_bundle": _write_bundle,

@@ -88,10 +88,10 @@ def _by_round(table: pd.DataFrame) -> list[str]:
 
 def _studies(rows: pd.DataFrame) -> str:
     boxed, one = (int(_row(rows, "boxes", "", way, ALL, "f1")["studies"]) for way in ("slice", "one"))
-    told = f"{boxed} boxed studies of select, {one} of them with one fractured vertebra"
+    told = f"boxed studies of select: {boxed}, with one fractured vertebra: {one}"
     if not (rows["arm"] == "unboxed").any():
         return told
-    return f"{told}; {_row(rows, 'unboxed', '', 'slice', ALL, 'f1')['studies']} unboxed"
+    return f"{told}; unboxed studies of train: {_row(rows, 'unboxed', '', 'slice', ALL, 'f1')['studies']}"
 
 
 def _block(rows: pd.DataFrame) -> list[str]:

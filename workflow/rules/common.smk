@@ -3,6 +3,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from cspine.blocks import labels_round
 from cspine.errors import CspineError
 from cspine.layers import in_part, last_part
 from cspine.methods.registry import TAUGHT_VOXELS
@@ -215,6 +216,17 @@ def quality_of(wildcards):
     """How good the pseudo-labels are of every round and fold run."""
     rounds = range(last_round(wildcards.method) + 1)
     return [path for number in rounds for path in folds_of(wildcards.method, "pseudo_quality.parquet", number)]
+
+
+def labels_shown(name, later=0):
+    """A file of the fold and round whose pseudo-labels a method's page shows, or of the round after it."""
+
+    def path(wildcards):
+        number = labels_round(config, wildcards.method) + later
+        made = number <= last_round(wildcards.method)
+        return f"results/{wildcards.method}/fold-{config['folds']['run'][0]}/round-{number}/{name}" if made else []
+
+    return path
 
 
 onstart:

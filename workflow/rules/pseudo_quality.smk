@@ -57,3 +57,38 @@ rule write_pseudo_quality:
     shell:
         "python -m cspine write_pseudo_quality --quality {input.quality} --text {output.text} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule write_pseudo_pages:
+    """The most doubtful pseudo-labels with their slices, and studies as matrices: a page for the person."""
+    input:
+        predictions=labels_shown("predictions.parquet"),
+        pseudo_labels=labels_shown("pseudo_labels.parquet"),
+        student=labels_shown("predictions.parquet", later=1),
+        studies=rules.index.output.studies,
+        folds=rules.assign_folds.output.folds,
+        labels=rules.label_slices.output.labels,
+        shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
+        phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
+    output:
+        page="results/{method}/pseudo_labels.html",
+    log:
+        "logs/write_pseudo_pages/{method}.txt",
+    benchmark:
+        "logs/benchmarks/write_pseudo_pages/{method}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        student=option("student"),
+        truth="--truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
+        config=block_of("write_pseudo_pages"),
+        code=code_of("write_pseudo_pages"),
+        at=at,
+    shell:
+        "python -m cspine write_pseudo_pages --predictions {input.predictions} --pseudo-labels {input.pseudo_labels} "
+        "--studies {input.studies} --folds {input.folds} --labels {input.labels} --shards {input.shards} "
+        "--page {output.page} {params.student} {params.truth} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"

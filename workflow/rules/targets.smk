@@ -10,6 +10,7 @@ localrules:
     localizers,
     error_analysis,
     pseudo_quality,
+    pseudo_pages,
 
 
 rule submission:
@@ -102,3 +103,15 @@ rule pseudo_quality:
         "../../envs/tables.yaml"
     shell:
         "(echo; cat {input.text}) | tee {log}"
+
+
+rule pseudo_pages:
+    """Look at the most doubtful pseudo-labels: results/<method>/pseudo_labels.html, with pictures of the data."""
+    input:
+        page=f"results/{SUBMITTED}/pseudo_labels.html",
+    log:
+        "logs/pseudo_pages.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"
