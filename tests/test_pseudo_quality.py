@@ -16,7 +16,7 @@ from cspine.bootstrap import multiplicities, resamples
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import LabelConfig, label_slices_from_boxes
-from cspine.pseudo import PseudoConfig
+from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo_quality import ALL, BINS, MEASURES, Cells, measures_of, reliability, sums_of
 from cspine.pseudo_quality_table import DIFFERENCES, quality_table
 from cspine.pseudo_references import boxed_select_studies, cells_by_boxes, cells_by_truth, has_box, labelled

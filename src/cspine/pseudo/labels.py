@@ -20,6 +20,7 @@ from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 
 COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, *CONFIDENCE, "weight"]
 SLICE = [UID, "slice_number", "z_index"]
+PARTS = 5  #: in which boxed studies are labelled by choices made on the other parts
 
 
 def pseudo_labels_of(
@@ -103,6 +104,33 @@ def choices_on(
             if study[vertebra] == 1
         ]
     return choose(cells, lengths_of_runs(boxed), config)
+
+
+def labels_apart(
+    predictions: pd.DataFrame,
+    studies: pd.DataFrame,
+    labels: pd.DataFrame,
+    config: PseudoConfig,
+    localization: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Pseudo-labels of boxed studies, each by what was chosen on others of them: so that they can be held against boxes.
+
+    Args:
+        predictions: predictions.parquet.
+        studies: boxed studies of the role select, sorted by name.
+        labels: as for ``choices_on``.
+        config: see PseudoConfig.
+        localization: as for ``pseudo_labels_of``.
+    """
+    parts = min(len(studies), PARTS) if config.needs_choices else 1
+    part = np.arange(len(studies)) % max(parts, 1)
+    tables = []
+    for number in range(parts):
+        others = studies[part != number] if config.needs_choices else studies
+        unseen = labels[~labels[UID].isin(studies.loc[part == number, UID])]
+        made = choices_on(predictions, others, unseen, config, localization)
+        tables.append(pseudo_labels_of(predictions, studies[part == number], config, localization, made)[0])
+    return pd.concat([pseudo_labels_of(predictions, studies.iloc[:0], config)[0], *tables], ignore_index=True)
 
 
 def lengths_of_runs(labels: pd.DataFrame) -> list[int]:

@@ -12,7 +12,9 @@ from cspine.bootstrap import multiplicities, resamples
 from cspine.errors import CspineError
 from cspine.metric import Floats
 from cspine.progress import say
-from cspine.pseudo import PseudoConfig, pseudo_labels_of, unlabelled_studies
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import choices_on, labels_apart, pseudo_labels_of
+from cspine.pseudo.who import unlabelled_studies
 from cspine.pseudo_quality_table import Ways, quality_table
 from cspine.pseudo_references import (
     Labelled,

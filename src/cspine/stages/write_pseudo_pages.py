@@ -8,7 +8,8 @@ import pandas as pd
 
 from cspine.cache.reading import SliceCache
 from cspine.progress import say
-from cspine.pseudo import PseudoConfig, pseudo_labels_of
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import pseudo_labels_of
 from cspine.pseudo_pages.cells import Sources, panels_of
 from cspine.pseudo_pages.doubts import doubtful_runs, studies_to_show
 from cspine.pseudo_pages.matrices import draw_matrices
