@@ -27,6 +27,8 @@ AT = {
     "view": "slice",
     "cohort": "train",
     "shard": "0",
+    "localizer": "box_ratio",
+    "inner": "1",
 }
 WILDCARDS = {
     "plan_cache": ("view",),
@@ -34,6 +36,8 @@ WILDCARDS = {
     "score": ("method",),
     "write_pseudo_quality": ("method",),
     "write_pseudo_pages": ("method",),
+    "localize_slices": ("localizer", "fold"),
+    **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),
     **dict.fromkeys(
         ("build_training_set", "train", "predict_slices", "pseudo_label", "measure_pseudo_labels", "aggregate_studies"),
         ("method", "fold", "round"),
@@ -112,6 +116,20 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ),
         ("phantom.slices=[9]", "phantom.slices: found [9] (list), expected a list of at least 2 items"),
         ("folds.count", "'folds.count' is not of the form path.to.key=value"),
+        (
+            "methods.semi_supervised.family=slice_localizer",
+            "methods.semi_supervised.family: slice_localizer is no family of methods; those are: slice_cnn",
+        ),
+        ("localizers.presence.training.keep=best", "localizers.presence.training.keep: found best; an inner model"),
+        (
+            "localizers.box_ratio.training.patience=2",
+            "localizers.box_ratio.training.patience: found 2; an inner model of a localizer is watched on the studies it "
+            "will be measured on, and may choose nothing there: expected 0",
+        ),
+        ("localizers.box_ratio.training.mixup=0.5", "localizers.box_ratio.training.mixup: found 0.5"),
+        ("localizers.b={extends: presense}", "localizers.b: extends 'presense'; the localizers are: b, box_ratio, pres"),
+        ("localizers.presence.rounds=2", "localizers.presence.rounds: unknown key"),
+        ("localization.inner=1", "localization.inner: found 1 (integer), expected an integer at least 2"),
     ],
 )
 def test_a_mistake_is_answered_with_path_finding_and_what_is_allowed(setting: str, words: str) -> None:
@@ -187,6 +205,15 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
 
     check(SCHEMA, DEFAULT, "")
     check(SCHEMA["$defs"]["slice_cnn"], DEFAULT["methods"]["semi_supervised"], "methods.semi_supervised")
+    check(SCHEMA["$defs"]["localizer_slice_cnn"], DEFAULT["localizers"]["presence"], "localizers.presence")
+
+
+def test_a_localizers_inner_models_are_trained_by_the_stage_that_trains_methods_from_their_own_block() -> None:
+    config = complete()
+    first, second = (block(config, "train", localizer="box_ratio", fold="0", inner=str(inner)) for inner in (0, 1))
+    assert first["family"] == "slice_localizer" and first["training"]["presence_weight"] == 1.0
+    assert first["training"]["epoch_steps"] == config["localizers"]["presence"]["training"]["epoch_steps"]
+    assert first["seed"] != second["seed"] and first | {"seed": 0} == second | {"seed": 0}
 
 
 def test_a_weights_file_counts_by_its_content_and_not_by_its_place() -> None:

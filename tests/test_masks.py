@@ -384,7 +384,7 @@ def run_stage(folder: Path, root: Path, uids: list[str]) -> dict[str, pd.DataFra
     files = [(uid, p.name) for uid in uids for p in sorted((root / "train_images" / uid).iterdir())]
     for shard in range(2):
         pd.DataFrame(files[shard::2], columns=[UID, "file"]).to_csv(folder / f"{shard}.csv", index=False)
-    out = {name: folder / f"{name}.parquet" for name in ("presence", "masks", "findings")}
+    out = {name: folder / f"{name}.parquet" for name in ("presence", "extents", "masks", "findings")}
     shards = [folder / "0.csv", folder / "1.csv"]
     label_presence(root, folder / "masks.csv", folder / "slices.parquet", shards, **out)
     return {name: read_table(path) for name, path in out.items()}
