@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cspine.blocks import block
 from cspine.bootstrap import multiplicities, resamples
+from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import LabelConfig, label_slices_from_boxes
@@ -25,6 +28,7 @@ from cspine.stages.write_pseudo_quality import QualityTextConfig, write_pseudo_q
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 from small_cohort import boxes_table, folds_of, many_studies, predictions_table, slices_table, studies_table, study
+from smoke_projects import ROOT
 
 NAN = float("nan")
 CONFIG = QualityConfig(PseudoConfig(fold=0), bootstrap=50)
@@ -305,3 +309,18 @@ def test_on_real_data_the_text_has_the_boxes_alone(cohort: Cohort, tmp_path: Pat
     cohort.measured("real")
     text = written(tmp_path, cohort.folder / "real.parquet", phantom=False)
     assert "real data" in text and "truth, select" not in text and "= truth" not in text
+
+
+def test_the_rules_and_the_bootstrap_are_all_that_the_figures_are_measured_anew_for() -> None:
+    raw = read_yaml(ROOT / "config.yaml")
+    schema = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
+    at = {"method": "semi_supervised", "fold": "0", "round": "0"}
+
+    def block_under(setting: str) -> object:
+        config = complete_config(copy.deepcopy(raw) | {"set": setting}, schema)
+        return block(config, "measure_pseudo_labels", **at)
+
+    same = block_under("size=smoke methods.semi_supervised.training.epochs=9 methods.semi_supervised.rounds=3")
+    assert same == block_under("")
+    for setting in ("score.bootstrap=70", "methods.semi_supervised.pseudo_labels.threshold=0.4"):
+        assert block_under(setting) != same

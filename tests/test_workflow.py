@@ -184,6 +184,20 @@ def test_the_audit_asked_for_afterwards_only_writes_the_page_and_a_page_changed_
     assert project.read("results/audit.html") == page and (project.folder / "results/.audit.html.receipt.json").exists()
 
 
+@pytest.mark.slow
+def test_the_quality_of_the_pseudo_labels_asked_for_afterwards_is_measured_and_nothing_is_trained(
+    project: Project,
+) -> None:
+    project.run()
+    before = project.segments()
+    printed = project.run("pseudo_quality", "pseudo_pages")
+    assert project.executed(before) == {"measure_pseudo_labels", "write_pseudo_quality", "write_pseudo_pages"}
+    assert "pseudo-labels of semi_supervised on the PHANTOM" in printed
+    rounds = [project.table(f"results/semi_supervised/fold-0/round-{r}/pseudo_quality.parquet") for r in (0, 1)]
+    assert [set(table["round"]) for table in rounds] == [{0}, {1}]
+    assert b"most doubtful labels" in project.read("results/semi_supervised/pseudo_labels.html")
+
+
 def test_a_submission_changed_by_hand_is_made_again(project: Project) -> None:
     path = project.folder / "results/submission.csv"
     whole = path.read_bytes()

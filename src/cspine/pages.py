@@ -84,6 +84,7 @@ def drawing(figure: Figure, name: str, description: str) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r' id="image[0-9a-f]{10}"', "", svg)  # made of its content: two equal images would have one id
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)  # ids are the page's: no two may be equal
     svg = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', _opening(name, description), svg)
     svg = svg.replace("xlink:href", "href")
