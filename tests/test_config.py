@@ -123,11 +123,14 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("localizers.presence.training.keep=best", "localizers.presence.training.keep: found best; an inner model"),
         (
             "localizers.box_ratio.training.patience=2",
-            "localizers.box_ratio.training.patience: found 2; an inner model of a localizer is watched on the studies it "
-            "will be measured on, and may choose nothing there: expected 0",
+            "localizers.box_ratio.training.patience: found 2; an inner model of a localizer is watched on the studies "
+            "it will be measured on, and may choose nothing there: expected 0",
         ),
         ("localizers.box_ratio.training.mixup=0.5", "localizers.box_ratio.training.mixup: found 0.5"),
-        ("localizers.b={extends: presense}", "localizers.b: extends 'presense'; the localizers are: b, box_ratio, pres"),
+        (
+            "localizers.b={extends: presense}",
+            "localizers.b: extends 'presense'; the localizers are: b, box_ratio, pres",
+        ),
         ("localizers.presence.rounds=2", "localizers.presence.rounds: unknown key"),
         ("localization.inner=1", "localization.inner: found 1 (integer), expected an integer at least 2"),
     ],

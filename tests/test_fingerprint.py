@@ -25,7 +25,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
-WITH_A_FAMILY = {"train", "predict_slices", "predict_localizer", "predict_with_bundle"}  # they use the module that their config names
+WITH_A_FAMILY = {
+    "train",
+    "predict_slices",
+    "predict_localizer",
+    "predict_with_bundle",
+}  # they use the module that their config names
 
 
 def forget() -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from cspine.cache.shards import write_shard
 from cspine.labels import LabelConfig, label_slices_from_boxes
-from cspine.pseudo import PseudoConfig, pseudo_labels_of, unlabelled_studies
+from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.labels import pseudo_labels_of
+from cspine.pseudo.who import unlabelled_studies
 from cspine.pseudo_pages.cells import Sources, panels_of
 from cspine.pseudo_pages.doubts import doubtful_runs, studies_to_show
 from cspine.pseudo_pages.matrices import LEFT_OUT, MODEL, Panel, coloured, draw_matrices

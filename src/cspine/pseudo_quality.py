@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine.evidence import Measured
+from cspine.bootstrap import Measured
 from cspine.metric import Floats
 
 POSITIVE = 0.5  #: from here on a label says "fractured" (for the share found; the other measures take it as it is)

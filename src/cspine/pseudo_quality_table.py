@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cspine.evidence import Measured
+from cspine.bootstrap import Measured
 from cspine.folds import LEAST_BOXED
 from cspine.metric import Floats
 from cspine.pseudo_quality import ALL, Cells, Sums, measures_of, reliability, sums_of

@@ -29,14 +29,15 @@ def slice_auc_table(slices: SliceSet, counts: Floats) -> pd.DataFrame:
         counts: (draws, studies) from ``bootstrap.resample_counts``.
     """
     known = ~np.isnan(slices.fractured)
-    tables = [_counted(slices, known & (slices.shown == 1), IN_VIEW, counts), _counted(slices, known, ALL, counts)]
+    in_view = np.asarray(known & (slices.shown == 1))
+    tables = [_counted(slices, in_view, IN_VIEW, counts), _counted(slices, known, ALL, counts)]
     return pd.concat(tables, ignore_index=True)
 
 
 def _counted(slices: SliceSet, rows: NDArray[np.bool_], name: str, counts: Floats) -> pd.DataFrame:
     """The same over ``rows``, (slices, 7)."""
     found = slice_aucs(slices.fractured, slices.probability, rows, slices.study, counts)
-    broken: NDArray[np.bool_] = rows & (slices.fractured == 1)
+    broken: NDArray[np.bool_] = np.asarray(rows & (slices.fractured == 1))
     sizes = [_sizes(slices.study, rows[:, column], broken[:, column]) for column in range(len(VERTEBRAE))]
     mean = average([auc for auc, size in zip(found, sizes, strict=True) if size["measurable"]], len(counts))
     together = _sizes(slices.study, rows.any(axis=1), broken.any(axis=1))

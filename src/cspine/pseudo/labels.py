@@ -113,7 +113,7 @@ def labels_apart(
     config: PseudoConfig,
     localization: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Pseudo-labels of boxed studies, each by what was chosen on others of them: so that they can be held against boxes.
+    """Pseudo-labels of boxed studies, each by choices made on others: so that they can be held against its boxes.
 
     Args:
         predictions: predictions.parquet.

@@ -18,6 +18,11 @@ def boxed_studies(studies: pd.DataFrame, folds: pd.DataFrame, fold: int, role: s
     return _fractured(studies, folds, fold, role, boxed=True)
 
 
+def labels_seen(labels: pd.DataFrame, folds: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """Of slice labels those of the roles train and select: what a fold's choices may look at."""
+    return labels[labels[UID].map(roles_of(folds, fold)).isin(["train", "select"])]
+
+
 def _fractured(studies: pd.DataFrame, folds: pd.DataFrame, fold: int, role: str, boxed: bool) -> pd.DataFrame:
     fractured = studies["patient_overall"].eq(1) | studies[list(VERTEBRAE)].eq(1).any(axis=1)
     readable = (studies["cohort"] == "train") & studies["readable"]

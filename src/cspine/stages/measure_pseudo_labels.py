@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from cspine.metric import Floats
 from cspine.progress import say
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.labels import choices_on, labels_apart, pseudo_labels_of
-from cspine.pseudo.who import unlabelled_studies
+from cspine.pseudo.who import labels_seen, unlabelled_studies
 from cspine.pseudo_quality_table import Ways, quality_table
 from cspine.pseudo_references import (
     Labelled,
@@ -56,6 +55,8 @@ def measure_pseudo_labels(
 ) -> None:
     """Label the boxed studies of the fold's role ``select`` as if they had no boxes, and hold the labels against these.
 
+    What the rules choose on boxed studies, they choose here on others than those they label.
+
     Args:
         predictions: predictions.parquet of the round whose labels are measured.
         studies: index/studies.parquet.
@@ -69,13 +70,15 @@ def measure_pseudo_labels(
     predicted, index, roles, taught = (read_table(path) for path in (predictions, studies, folds, labels))
     places = None if localization is None else read_table(localization)
     fold = config.pseudo.fold
-    select = _labelled_by_rules(predicted, boxed_select_studies(index, roles, taught, fold), config, places)
+    boxed, seen = boxed_select_studies(index, roles, taught, fold), labels_seen(taught, roles, fold)
+    select = labelled(predicted, boxed, labels_apart(predicted, boxed, seen, config.pseudo, places))
     shown = None if places is None else shown_by(select, places)
     arms: dict[str, Ways] = {"boxes": cells_by_boxes(select, has_box(select, taught), shown)}
     counts = dict.fromkeys(("boxes", "truth"), _counts(select, config, config.seed))
     if truth is not None:
         hidden = read_table(truth)
-        unboxed = _labelled_by_rules(predicted, unlabelled_studies(index, roles, fold), config, places)
+        others, made = unlabelled_studies(index, roles, fold), choices_on(predicted, boxed, seen, config.pseudo, places)
+        unboxed = labelled(predicted, others, pseudo_labels_of(predicted, others, config.pseudo, places, made)[0])
         for arm, found in (("truth", select), ("unboxed", unboxed)):
             arms[arm] = cells_by_truth(found, fractured_by_truth(found, hidden), localised=places is not None)
         counts["unboxed"] = _counts(unboxed, config, config.seed + 1)  # other studies, drawn on their own
@@ -84,14 +87,6 @@ def measure_pseudo_labels(
     table.insert(0, "fold", np.int16(fold))
     write_table(table, quality)
     say(_sentence(table, len(select.fractured)))
-
-
-def _labelled_by_rules(
-    predictions: pd.DataFrame, studies: pd.DataFrame, config: QualityConfig, localization: pd.DataFrame | None
-) -> Labelled:
-    given: dict[str, Any] = {} if localization is None else {"localization": localization}
-    table, _ = pseudo_labels_of(predictions, studies, config.pseudo, **given)
-    return labelled(predictions, studies, table)
 
 
 def _counts(found: Labelled, config: QualityConfig, seed: int) -> Floats:

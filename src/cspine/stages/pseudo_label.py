@@ -7,14 +7,13 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from cspine.folds import roles_of
 from cspine.progress import say
 from cspine.pseudo.boxes import united_with_boxes
 from cspine.pseudo.choices import Choices
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.counts import warning_of
 from cspine.pseudo.labels import choices_on, pseudo_labels_of
-from cspine.pseudo.who import boxed_studies, unlabelled_studies
+from cspine.pseudo.who import boxed_studies, labels_seen, unlabelled_studies
 from cspine.stage import InPath, OutPath
 from cspine.studies import UID
 from cspine.tables import read_table, write_table
@@ -49,7 +48,7 @@ def pseudo_label(
     index, fold_table, predicted = read_table(studies), read_table(folds), read_table(predictions)
     shown = read_table(localization) if localization is not None else None
     chosen = unlabelled_studies(index, fold_table, config.fold)
-    known = _labels_seen(read_table(labels), fold_table, config.fold)
+    known = labels_seen(read_table(labels), fold_table, config.fold)
     select = boxed_studies(index, fold_table, config.fold, "select")
     made = choices_on(predicted, select, known, config, shown)
     table, tally = pseudo_labels_of(predicted, chosen, config, shown, made)
@@ -71,11 +70,6 @@ def pseudo_label(
     warning = warning_of(tally)
     if warning:
         say(f"pseudo_label: {warning.replace('the threshold', _said(made))}")
-
-
-def _labels_seen(labels: pd.DataFrame, folds: pd.DataFrame, fold: int) -> pd.DataFrame:
-    """Of the labels those of the roles train and select."""
-    return labels[labels[UID].map(roles_of(folds, fold)).isin(["train", "select"])]
 
 
 def _united(

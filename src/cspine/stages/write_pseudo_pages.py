@@ -9,7 +9,8 @@ import pandas as pd
 from cspine.cache.reading import SliceCache
 from cspine.progress import say
 from cspine.pseudo.config import PseudoConfig
-from cspine.pseudo.labels import pseudo_labels_of
+from cspine.pseudo.labels import labels_apart
+from cspine.pseudo.who import labels_seen
 from cspine.pseudo_pages.cells import Sources, panels_of
 from cspine.pseudo_pages.doubts import doubtful_runs, studies_to_show
 from cspine.pseudo_pages.matrices import draw_matrices
@@ -69,9 +70,10 @@ def write_pseudo_pages(
     """
     predicted, index, made = read_table(predictions), read_table(studies), read_table(pseudo_labels)
     taught = read_table(labels)
-    boxed = boxed_select_studies(index, read_table(folds), taught, config.pseudo.fold).head(BOXED)
-    given = {} if localization is None else {"localization": read_table(localization)}
-    as_if, _ = pseudo_labels_of(predicted, boxed, config.pseudo, **given)
+    roles, fold = read_table(folds), config.pseudo.fold
+    boxed, seen = boxed_select_studies(index, roles, taught, fold).head(BOXED), labels_seen(taught, roles, fold)
+    places = None if localization is None else read_table(localization)
+    as_if = labels_apart(predicted, boxed, seen, config.pseudo, places)
     later, hidden = (None if path is None else read_table(path) for path in (student, truth))
     sources = Sources.of(predicted, pd.concat([made, as_if], ignore_index=True), taught, later, hidden)
     runs = doubtful_runs(made, predicted)
