@@ -17,13 +17,14 @@ from cspine.cache.shards import VERSION, crc32, write_shard
 from cspine.errors import CspineError
 from cspine.losses import TARGETS
 from cspine.methods import slice_cnn
-from cspine.methods.slice_cnn import NetworkConfig, SliceExamples
+from cspine.methods.slice_cnn import NetworkConfig, SliceExamples, trust_of_any
 from cspine.models import read_model, save_model
 from cspine.origins import take_over
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 
 PIXELS = 32
+NAN = float("nan")
 SMALL: dict[str, Any] = {"name": "test_efficientnet", "weights": "none", "trainable": "all", "dropout": 0.2}
 
 
@@ -154,12 +155,34 @@ def test_targets_are_fractures_then_presence_where_it_is_known_then_any_fracture
     known = table_of(("1.0", 0), ("1.0", 1), C2=[1.0, 0.0], **{PRESENCE[3]: [1.0, np.nan]})
     found = SliceExamples(known, shards, 0, None, 0)
     nan = float("nan")
-    expected = [0.0, 1, 0, 0, 0, 0, 0, nan, nan, nan, 1, nan, nan, nan, 1]
+    expected = [0.0, 1, 0, 0, 0, 0, 0, nan, nan, nan, 1, nan, nan, nan, 1, *[1] * 8]
     assert torch.allclose(found[0, 0][1], torch.tensor(expected), equal_nan=True)
     assert found[0, 1][1][7:14].isnan().all() and found[0, 1][1][14] == 0
     without = SliceExamples(table_of(("1.0", 0)), shards, 0, None, 0)
     assert without[0, 0][1][7:14].isnan().all() and len(without[0, 0][1]) == len(TARGETS)
     assert found.positive().tolist() == [True, False]
+
+
+def test_soft_and_weighted_labels_reach_the_targets_and_one_without_confidence_is_unknown(shards: list[Path]) -> None:
+    soft = table_of(("1.0", 0), ("1.0", 1), C2=[0.7, 0.3], C3=[0.4, 0.9], confidence_C2=[0.5, 1.0], confidence_C3=[1, 0])
+    found = SliceExamples(soft, shards, 0, None, 0)
+    assert torch.allclose(found[0, 0][1][:3], torch.tensor([0.0, 0.7, 0.4])) and found[0, 1][1][2].isnan()
+    assert found.targets[:, 15:18].tolist() == [[1, 0.5, 1], [1, 1, 0]]
+    # of any fracture: the highest label and its confidence; unknown where an unknown one could be higher
+    assert found.targets[0, [14, 22]] == pytest.approx([0.7, 0.5]) and np.isnan(found.targets[1, 14])
+    assert found.positive().tolist() == [True, False]
+
+
+def test_a_box_shows_a_fracture_for_sure_whichever_vertebra_it_is_in(shards: list[Path]) -> None:
+    soft = table_of(("1.0", 0), ("1.0", 1), C2=0.5, C3=0.5, confidence_C2=0.2, confidence_C3=0.2)
+    found = SliceExamples(soft.assign(source=["box", "pseudo"]), shards, 0, None, 0)
+    assert found.targets[:, [14, 22]] == pytest.approx(np.array([[1, 1], [0.5, 0.2]]))
+
+
+def test_of_equal_vertebrae_the_least_trusted_decides_how_far_any_fracture_is_trusted() -> None:
+    fractured = np.array([[0] * 7, [0, 1] + [0] * 5, [NAN] * 7], np.float32)
+    trust = np.array([[1] * 6 + [0.5], [0.1, 0.9] + [1] * 5, [0.3] * 7], np.float32)
+    assert trust_of_any(fractured, trust).tolist() == pytest.approx([0.5, 0.9, 0.3])
 
 
 def test_predictions_are_the_seven_fractures_whatever_else_the_network_says(shards: list[Path]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cspine import runtime
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
-from cspine.losses import TARGETS
+from cspine.losses import OUTPUTS
 from cspine.models import read_model
 from cspine.stages.predict_slices import PredictConfig, predict_slices
 from cspine.studies import PRESENCE, VERTEBRAE
@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_ways_of_training_together_give_a_model_that_predicts_seven_fractures(place: Path) -> None:
     model = trained(place, "all", **EVERYTHING)
     description = read_model(model)[1]
-    assert description["outputs"] == list(TARGETS)
+    assert description["outputs"] == list(OUTPUTS)
     assert description["training"]["batch_size"] == 32 and description["training"]["ema"] == 0.9
     assert description["seed"] == 7 and description["init_from"] is None
     history = read_table(model.with_name("history.parquet"))

@@ -69,7 +69,7 @@ class Noise(Examples):
         fractured = self.fractured(item[1])
         generator = torch.Generator().manual_seed(1000 * item[0] + item[1])
         shown = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0, float("nan") if item[1] % 3 else 1.0])
-        target = torch.cat([fractured, shown, fractured.amax(0, keepdim=True)])
+        target = torch.cat([fractured, shown, fractured.amax(0, keepdim=True), torch.ones(8)])
         return torch.rand(6, generator=generator) + fractured[:6], target, torch.tensor(1.0)
 
     def positive(self) -> NDArray[np.bool_]:

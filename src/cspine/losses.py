@@ -3,7 +3,7 @@
 A loss of several terms is  sum_k coefficient_k * sum_k / norm_k.  Sums depend on the outputs, norms on the targets
 only; both add up over the parts of a batch. With the norms of the whole batch, the gradients of its parts therefore
 add up to the gradient of the whole batch's loss, however unequal the parts. A target that is NaN is unknown: it counts
-in no sum and no norm.
+in no sum and no norm. A target's confidence, 0..1, multiplies its weight in both: with 1 it is as if there were none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
 from cspine.metric import NEGATIVE_WEIGHTS, POSITIVE_WEIGHTS
-from cspine.studies import PRESENCE, VERTEBRAE
+from cspine.studies import CONFIDENCE, PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
 
-#: the columns of an example's targets: fractured 0..1, shown in the slice 0..1, any of it fractured; NaN = unknown
-TARGETS = (*VERTEBRAE, *PRESENCE, "any_fracture")
+#: what a network can have outputs for: fractured 0..1, shown in the slice 0..1, any of it fractured
+OUTPUTS = (*VERTEBRAE, *PRESENCE, "any_fracture")
+#: the columns of an example's targets: one for each output (NaN = unknown), and the confidence 0..1 of those of fractures
+TARGETS = (*OUTPUTS, *CONFIDENCE, "confidence_any_fracture")
 _FRACTURED, _PRESENT, _ANY = slice(0, 7), slice(7, 14), slice(14, 15)
+_TRUST, _TRUST_ANY = slice(15, 22), slice(22, 23)
 
 
 class Loss(ABC):
@@ -54,8 +57,8 @@ class FractureLoss(Loss):
 
     The weights of ``competition`` and ``focal`` are the metric's (a fractured vertebra counts twice) times the slice's;
     ``bce`` has the slice's only. ASSUME: the patient term is the patient's loss on the noisy-or of the seven,
-    P = 1 - prod(1 - p); the presence term is plain, over known cells; any fracture has the slice's weight, which is
-    the trust in the same labels.
+    P = 1 - prod(1 - p); the presence term is plain, over known cells; any fracture has the slice's weight and, as the
+    patient term, the confidence of the cell that decides it, which is the trust in the same labels.
     """
 
     judged = len(VERTEBRAE)
@@ -67,35 +70,37 @@ class FractureLoss(Loss):
         self.terms = ("loss", *(name for name, coefficient in extra if coefficient > 0))
         self.coefficients = (1.0, *(coefficient for _, coefficient in extra if coefficient > 0))
         #: names of the network's outputs, in their order
-        self.outputs = (*VERTEBRAE, *(PRESENCE if presence > 0 else ()), *(TARGETS[_ANY] if any_fracture > 0 else ()))
+        self.outputs = (*VERTEBRAE, *(PRESENCE if presence > 0 else ()), *(OUTPUTS[_ANY] if any_fracture > 0 else ()))
 
     def sums(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss; logits (n, len(outputs)), targets (n, len(TARGETS))."""
         fractured, known = _known(target[:, _FRACTURED])
-        weights = self._weights(fractured, weight) * known
+        weights = self._weights(fractured, weight) * known * target[:, _TRUST]
         found = [(weights * self._losses(logits[:, _FRACTURED], fractured)).sum()]
         if self.config.patient_term:
-            found[0] = found[0] + _patient_sum(logits[:, _FRACTURED], target[:, _ANY], weight)
+            found[0] = found[0] + _patient_sum(logits[:, _FRACTURED], target[:, _ANY], weight[:, None] * target[:, _TRUST_ANY])
         if self.config.presence_weight > 0:
             shown, known = _known(target[:, _PRESENT])
             found.append((known * _bce(logits[:, _PRESENT], shown)).sum())
         if self.config.any_fracture_weight > 0:
             anywhere, known = _known(target[:, _ANY])
-            found.append((weight[:, None] * known * _bce(logits[:, -1:], anywhere)).sum())
+            trusted = weight[:, None] * target[:, _TRUST_ANY]
+            found.append((trusted * known * _bce(logits[:, -1:], anywhere)).sum())
         return torch.stack(found)
 
     def norms(self, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss."""
         fractured, known = _known(target[:, _FRACTURED])
-        weights = self._weights(fractured, weight)
+        weights = self._weights(fractured, weight) * target[:, _TRUST]
         # two sums, since the order of adding up, and so the last bit, is another with the mask
         found = [torch.where(known.bool().all(), weights.sum(), (weights * known).sum())]
         if self.config.patient_term:
-            found[0] = found[0] + _patient_weights(target[:, _ANY], weight).sum()
+            trusted = weight[:, None] * target[:, _TRUST_ANY]
+            found[0] = found[0] + _patient_weights(target[:, _ANY], trusted).sum()
         if self.config.presence_weight > 0:
             found.append(_known(target[:, _PRESENT])[1].sum())
         if self.config.any_fracture_weight > 0:
-            found.append((weight * _known(target[:, _ANY])[1][:, 0]).sum())
+            found.append((weight * target[:, _TRUST_ANY][:, 0] * _known(target[:, _ANY])[1][:, 0]).sum())
         return torch.stack(found)
 
     def _weights(self, target: Tensor, weight: Tensor) -> Tensor:
@@ -122,7 +127,7 @@ def _known(target: Tensor) -> tuple[Tensor, Tensor]:
 
 def _patient_weights(patient: Tensor, weight: Tensor) -> Tensor:
     patient, known = _known(patient)
-    return weight[:, None] * (NEGATIVE_WEIGHTS[0] + (POSITIVE_WEIGHTS[0] - NEGATIVE_WEIGHTS[0]) * patient) * known
+    return weight * (NEGATIVE_WEIGHTS[0] + (POSITIVE_WEIGHTS[0] - NEGATIVE_WEIGHTS[0]) * patient) * known
 
 
 def _patient_sum(logits: Tensor, patient: Tensor, weight: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
 from cspine.models import read_model
 from cspine.precision import Precision
-from cspine.studies import PRESENCE, UID, VERTEBRAE
+from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
 
 if TYPE_CHECKING:  # who only predicts needs no albumentations
@@ -155,7 +155,8 @@ class SliceExamples(Examples):
     """Slices with targets and weights. Item (pass, i) is a function of (seed, pass, i) in whichever process.
 
     Pixels are uint8 (channels, pixels, pixels): a slice three times, or it and its neighbours from the most cranial to
-    the most caudal; where the study ends, its last slice again. Targets are the columns ``losses.TARGETS``.
+    the most caudal; where the study ends, its last slice again. Targets are the columns ``losses.TARGETS``; a table
+    without the columns CONFIDENCE is trusted, and a label that is not trusted at all is unknown.
     """
 
     def __init__(
@@ -166,7 +167,13 @@ class SliceExamples(Examples):
         self.uids, self.z_indices = uids.tolist(), table["z_index"].to_numpy(np.int32)
         fractured = table[list(VERTEBRAE)].to_numpy(np.float32)
         shown = table.reindex(columns=list(PRESENCE)).to_numpy(np.float32)  # NaN, which is unknown, without columns
-        self.targets = np.column_stack([fractured, shown, any_fractured(fractured)])
+        trust = table.reindex(columns=list(CONFIDENCE), fill_value=1.0).to_numpy(np.float32)
+        fractured = np.where(trust > 0, fractured, np.float32(np.nan))
+        anywhere, trust_anywhere = any_fractured(fractured), trust_of_any(fractured, trust)
+        if "source" in table:  # a box is around a fracture for sure, whichever vertebra's it is
+            boxed = (table["source"] == "box").to_numpy() & (anywhere > 0)
+            anywhere[boxed] = trust_anywhere[boxed] = 1
+        self.targets = np.column_stack([fractured, shown, anywhere, trust, trust_anywhere])
         self.weights = torch.from_numpy(table["weight"].to_numpy(np.float32, copy=True))
         self.cache = SliceCache(shards)
         self.neighbours, self.augment, self.seed = neighbours, augment, seed
@@ -203,10 +210,21 @@ class SliceExamples(Examples):
 
 
 def any_fractured(fractured: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Whether any vertebra of a slice is fractured, (slices,), of (slices, 7); NaN where an unknown one decides."""
+    """Whether any vertebra of a slice is fractured, (slices,), of (slices, 7); NaN where an unknown one decides.
+
+    ASSUME: of soft labels it is the highest: those of neighbouring vertebrae are guesses about the same pixels and not
+    independent, as 1 - prod(1 - p) would have them.
+    """
     highest = np.fmax.reduce(fractured, axis=1)  # of the known ones
     undecided = np.isnan(fractured).any(axis=1) & ~(highest >= 1)
     return np.where(undecided, np.float32(np.nan), highest)
+
+
+def trust_of_any(fractured: NDArray[np.float32], trust: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The confidence of ``any_fractured``, (slices,): that of the vertebra that decides it, of equals the least."""
+    highest = np.fmax.reduce(fractured, axis=1)[:, None]
+    deciding = (fractured == highest) | np.isnan(highest)
+    return np.where(deciding, trust, np.float32(1)).min(axis=1)
 
 
 def examples(
