@@ -76,6 +76,8 @@ SHARED_OUT = (  # other files, the same pixels; both test studies stay in the fi
 )
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
+OWN_LABELS = names("assign_boxes 0") | FITTED
+LOCALIZED = f"{METHOD}.labels.assign=localized"
 TEACHER = names("build_training_set 0 0, train 0 0, predict_slices 0 0")
 TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
 
@@ -125,6 +127,13 @@ ROWS = [
     Row("folds.select", "0.5", names("assign_folds") | FITTED),
     Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),
     Row("methods.*.targets", "truth", TEACHER | TEACHERS_ENDING, given=f"{METHOD}.rounds=1", planned=True),
+    Row("methods.*.labels.assign", "localized", OWN_LABELS, planned=True),
+    Row("methods.*.labels.localizer", "other", OWN_LABELS, given=LOCALIZED, planned=True),
+    Row("methods.*.labels.soft", "false", OWN_LABELS, given=LOCALIZED, planned=True),
+    Row("methods.*.labels.least", "0.01", OWN_LABELS, given=f"{LOCALIZED} {METHOD}.labels.soft=false", planned=True),
+    Row("methods.*.labels.rim", "1", OWN_LABELS, given=f"{METHOD}.labels.rim_weight=0.5", planned=True),
+    Row("methods.*.labels.rim_weight", "0.5", OWN_LABELS, given=f"{METHOD}.labels.rim=1", planned=True),
+    Row("methods.*.labels.between", "1", OWN_LABELS, planned=True),
     Row("methods.*.rounds", "1", TEACHERS_ENDING, planned=True),
     Row("methods.*.rounds", "2", NOTHING, given=f"{METHOD}.rounds=3", planned=True, slow=True),
     Row("methods.*.init_from", "elsewhere/model.safetensors", TAUGHT, planned=True),

@@ -38,6 +38,7 @@ WILDCARDS = {
     "write_pseudo_pages": ("method",),
     "localize_slices": ("localizer", "fold"),
     **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),
+    **dict.fromkeys(("assign_boxes", "measure_labels"), ("method", "fold")),
     **dict.fromkeys(
         ("build_training_set", "train", "predict_slices", "pseudo_label", "measure_pseudo_labels", "aggregate_studies"),
         ("method", "fold", "round"),

@@ -39,6 +39,7 @@ def test_every_reason_code_in_the_code_is_explained_in_the_findings_page() -> No
     explained = set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE))
     for name in (
         "labels.py",
+        "slice_labels.py",
         "submission.py",
         "boxes.py",
         "dicom/notes.py",
@@ -47,5 +48,7 @@ def test_every_reason_code_in_the_code_is_explained_in_the_findings_page() -> No
         "stages/label_presence.py",
     ):
         text = (ROOT / "src/cspine" / name).read_text(encoding="utf-8")
-        used = set(re.findall(r'"((?:box|boxed|no|some|test|empty|mask|duplicate|unreadable)(?:-[a-z]+)+)"', text))
+        used = set(
+            re.findall(r'"((?:box|boxed|boxes|no|some|test|empty|mask|duplicate|unreadable)(?:-[a-z]+)+)"', text)
+        )
         assert used <= explained, (name, used - explained)

@@ -164,7 +164,9 @@ def test_targets_are_fractures_then_presence_where_it_is_known_then_any_fracture
 
 
 def test_soft_and_weighted_labels_reach_the_targets_and_one_without_confidence_is_unknown(shards: list[Path]) -> None:
-    soft = table_of(("1.0", 0), ("1.0", 1), C2=[0.7, 0.3], C3=[0.4, 0.9], confidence_C2=[0.5, 1.0], confidence_C3=[1, 0])
+    soft = table_of(
+        ("1.0", 0), ("1.0", 1), C2=[0.7, 0.3], C3=[0.4, 0.9], confidence_C2=[0.5, 1.0], confidence_C3=[1, 0]
+    )
     found = SliceExamples(soft, shards, 0, None, 0)
     assert torch.allclose(found[0, 0][1][:3], torch.tensor([0.0, 0.7, 0.4])) and found[0, 1][1][2].isnan()
     assert found.targets[:, 15:18].tolist() == [[1, 0.5, 1], [1, 1, 0]]

@@ -14,8 +14,9 @@ from cspine.labels import LabelConfig, label_slices_from_boxes
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.labels import pseudo_labels_of
 from cspine.pseudo.who import unlabelled_studies
+from cspine.slice_labels import trusted
 from cspine.stages.build_training_set import TrainingSetConfig, build_training_set, check_training_set
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import CONFIDENCE, UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 from small_cohort import boxes_table, folds_of, many_studies, predictions_table, slices_table
 
@@ -87,6 +88,24 @@ def test_the_line_it_prints_counts_roles_and_sources(tmp_path: Path, capsys: pyt
     assert "\n" not in line
 
 
+def test_soft_and_partly_trusted_labels_stay_as_they_are_and_others_are_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft = trusted(LABELS_TABLE)
+    boxed = soft["source"] == "box"
+    soft.loc[boxed, ["C1", "confidence_C1"]] = [0.25, 0.5]
+    soft.loc[boxed, "C7"] = np.nan
+    table = training_set(tmp_path, TrainingSetConfig(0, 1), labels=soft)
+    line = capsys.readouterr().err
+    rows = table["source"] == "box"
+    assert (table.loc[rows, ["C1", "confidence_C1"]] == [0.25, 0.5]).all(axis=None) and table.loc[
+        rows, "C7"
+    ].isna().all()
+    assert (table.loc[~rows, list(CONFIDENCE)] == 1).all(axis=None)  # pseudo-labels without that column too
+    count = (rows & (table["role"] == "train")).sum()
+    assert f"{count} soft, {count} partly trusted" in line
+
+
 @pytest.mark.parametrize(("round_", "pseudo"), [(0, True), (1, False)])
 def test_pseudo_labels_belong_to_rounds_from_one_on(tmp_path: Path, round_: int, pseudo: bool) -> None:
     with pytest.raises(CspineError, match="pseudo_labels"):
@@ -100,7 +119,7 @@ def test_a_fold_without_anything_to_teach_is_an_error(tmp_path: Path) -> None:
 
 def good_and_heldout() -> tuple[pd.DataFrame, pd.DataFrame]:
     roles = LABELS_TABLE[UID].map(roles_of(FOLDS, 0))
-    table = LABELS_TABLE.assign(role=roles)
+    table = LABELS_TABLE.assign(role=roles, **dict.fromkeys(CONFIDENCE, 1.0))
     return table[roles != "heldout"], table[roles == "heldout"]
 
 
@@ -114,6 +133,8 @@ def test_the_check_catches_every_kind_of_leak() -> None:
         "taught twice": pd.concat([good, good.iloc[:1]]),
         "no slice of the index": good.assign(z_index=good["z_index"] + 1000),
         "outside the role train": good.assign(source="pseudo"),
+        "outside 0 to 1": good.assign(C3=1.5),
+        "without a confidence": good.assign(confidence_C3=np.nan),
     }
     for message, table in leaks.items():
         with pytest.raises(AssertionError, match=message):

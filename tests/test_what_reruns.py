@@ -20,8 +20,10 @@ from cspine.blocks import BLOCKS, block
 from cspine.fingerprint import closure
 from cspine.layers import Config
 from cspine.store.key_versions import VARIABLE
+from cspine.tables import read_table, write_table
 from rerun_rows import ARMS, BUNDLED, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
 from small_bundles import resign
+from small_localizations import localization_table
 from smoke_projects import ROOT, checkout
 from test_fingerprint import forget
 
@@ -77,6 +79,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         begun = Path("elsewhere/work/train/begun/request.json")  # an earlier session's store, with nothing finished
         begun.parent.mkdir(parents=True)
         begun.write_text("{}", encoding="utf-8")
+        for localizer, presence in (("presence", 0.5), ("other", [0.9, 0.5] * 3 + [0.9])):
+            seen = localization_table(read_table(Path("results/index/slices.parquet")), presence)
+            write_table(seen, Path(f"results/localization/{localizer}/fold-0.parquet"))
         yield chain
 
 

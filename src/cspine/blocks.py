@@ -74,6 +74,16 @@ def _build_training_set(config: Config, method: str, fold: str, round: str) -> B
     return {"fold": int(fold), "round": int(round), "targets": config["methods"][method]["targets"]}
 
 
+def _assign_boxes(config: Config, method: str, fold: str) -> Block:
+    # which localizer it is, the input says by its content
+    labels = config["methods"][method]["labels"]
+    return {"fold": int(fold), **{key: value for key, value in labels.items() if key != "localizer"}}
+
+
+def _measure_labels(config: Config, method: str, fold: str) -> Block:
+    return {"bootstrap": config["score"]["bootstrap"], "seed": seed_of("measure labels", config["seed"])}
+
+
 def _train(config: Config, fold: str, **at: str) -> Block:
     """Of a round of a method (method, round, perhaps part), or of a localizer's inner model (localizer, inner)."""
     return _train_localizer(config, fold, **at) if "localizer" in at else _train_round(config, fold, **at)
@@ -254,6 +264,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "audit_studies": _audit_studies,
     "write_audit": _write_audit,
     "assign_folds": _assign_folds,
+    "assign_boxes": _assign_boxes,
     "build_training_set": _build_training_set,
     "build_localizer_set": _build_localizer_set,
     "predict_localizer": _predict_localizer,
@@ -265,6 +276,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "measure_pseudo_labels": _measure_pseudo_labels,
     "write_pseudo_quality": _write_pseudo_quality,
     "write_pseudo_pages": _write_pseudo_pages,
+    "measure_labels": _measure_labels,
     "aggregate_studies": _aggregate_studies,
     "weigh_evidence": _weigh_evidence,
     "write_bundle": _write_bundle,

@@ -1,4 +1,4 @@
-"""What speaks for each vertebra in a boxed slice: that the slice shows it, how much of it, and how near it is to the box.
+"""What speaks for each vertebra in a boxed slice: that the slice shows it, how much of it, and how near the box it is.
 
 All of it is the localizer's word, as its table has it (rows ``predicted``: of a study that it has not learnt from).
 Columns that a localizer does not give are NaN, and then say nothing.

@@ -1,10 +1,10 @@
 """Which fractured vertebrae does a boxed slice show? A hidden chain over the boxed slices of one study, head to feet.
 
 The state of a slice is the set of vertebrae that its box means: one, or up to MOST neighbours. A set weighs the product
-of what speaks for each of its vertebrae in that slice (``box_evidence``), times TOGETHER for each beyond the first. From
-slice to slice a set stays, or goes over into another, towards the feet; the further apart the slices, the likelier. At the
-end, each fractured vertebra that no slice has shown counts MISSED. Forward and backward over all slices (Rabiner 1989)
-give the probability of each vertebra in each slice.
+of what speaks for each of its vertebrae in that slice (``box_evidence``), times TOGETHER for each beyond the first.
+From slice to slice a set stays, or goes over into another, towards the feet; the further apart the slices, the more so.
+At the end, each fractured vertebra that no slice has shown counts MISSED. Forward and backward over all slices (Rabiner
+1989) give the probability of each vertebra in each slice.
 
 ASSUME: the five numbers below. They are of the order that the phantom shows and the real boxes suggest (runs of boxed
 slices as many as fractured vertebrae in 147 of 235 studies, fewer in 63); docs/labels.md says how little hangs on them.
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 MOST = 3  # vertebrae fractured in one slice, neighbours; a tilted neck shows three
 TOGETHER = 0.3  # of two vertebrae shown, both fractured in one slice: as 0.3 to 2
 STAY = 0.9  # the next slice means the same vertebrae
-BACK = 0.05  # going over to a set that begins or ends nearer to the head, of one that does not
+BACK = 0.05  # going over to a set that begins or ends nearer to the head, beside 1 for any other
 MISSED = 0.05  # a fractured vertebra is in no boxed slice
 
 
@@ -43,7 +43,7 @@ class Sets:
 
 
 def level_probabilities(strength: Floats, z: Ints, levels: Ints, due: NDArray[np.bool_]) -> Floats:
-    """The probability that the box of each slice means each vertebra: (slices, k); of every slice they add up to 1 or more.
+    """The probability that the box of each slice means each vertebra, (slices, k): 1 or more in the sum of each slice.
 
     Args:
         strength: (slices, k), above 0: what speaks for each candidate in each boxed slice.
@@ -71,7 +71,10 @@ def sets_of(levels: Ints) -> Sets:
 
 
 def transitions(sets: Sets, gap: int) -> Floats:
-    """From each set to each, (sets, sets), over ``gap`` slices (1 = the next one); rows add up to 1."""
+    """What going from each set to each weighs, (sets, sets), over ``gap`` slices (1 = the next one).
+
+    Weights, not probabilities: made to add up to 1, the way back would cost nothing where there is no other.
+    """
     first, last = sets.ends
     back = (first[None, :] < first[:, None]) | (last[None, :] < last[:, None])
     leave = np.where(back, BACK, 1.0)
@@ -79,7 +82,7 @@ def transitions(sets: Sets, gap: int) -> Floats:
     if len(leave) == 1:
         return np.ones((1, 1))
     stay = STAY**gap
-    return stay * np.eye(len(leave)) + (1 - stay) * leave / leave.sum(axis=1, keepdims=True)
+    return stay * np.eye(len(leave)) + (1 - stay) * leave / (len(leave) - 1)
 
 
 def _weights(strength: Floats, sets: Sets) -> Floats:

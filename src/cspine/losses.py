@@ -21,7 +21,7 @@ from cspine.training_config import TrainingConfig
 
 #: what a network can have outputs for: fractured 0..1, shown in the slice 0..1, any of it fractured
 OUTPUTS = (*VERTEBRAE, *PRESENCE, "any_fracture")
-#: the columns of an example's targets: one for each output (NaN = unknown), and the confidence 0..1 of those of fractures
+#: the columns of an example's targets: one for each output (NaN = unknown), and the confidence 0..1 of the fractures'
 TARGETS = (*OUTPUTS, *CONFIDENCE, "confidence_any_fracture")
 _FRACTURED, _PRESENT, _ANY = slice(0, 7), slice(7, 14), slice(14, 15)
 _TRUST, _TRUST_ANY = slice(15, 22), slice(22, 23)
@@ -78,7 +78,9 @@ class FractureLoss(Loss):
         weights = self._weights(fractured, weight) * known * target[:, _TRUST]
         found = [(weights * self._losses(logits[:, _FRACTURED], fractured)).sum()]
         if self.config.patient_term:
-            found[0] = found[0] + _patient_sum(logits[:, _FRACTURED], target[:, _ANY], weight[:, None] * target[:, _TRUST_ANY])
+            found[0] = found[0] + _patient_sum(
+                logits[:, _FRACTURED], target[:, _ANY], weight[:, None] * target[:, _TRUST_ANY]
+            )
         if self.config.presence_weight > 0:
             shown, known = _known(target[:, _PRESENT])
             found.append((known * _bce(logits[:, _PRESENT], shown)).sum())

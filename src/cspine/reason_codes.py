@@ -132,6 +132,10 @@ _BOXES = {
     "boxed-without-valid-box": ("doubtful", "a boxed study none of whose boxes is valid"),
 }
 
+_ASSIGNED = {
+    "boxes-off-prediction": ("doubtful", "the localizer sees no fractured vertebra of the study in any boxed slice"),
+}
+
 _MASKS = {
     "mask-unreadable": ("partly", "not a three-dimensional NIfTI file of labels 0 to 19"),
     "mask-reader-crash": ("partly", "the worker process that read the mask and its slices was killed, twice"),
@@ -197,6 +201,7 @@ SECTIONS = {
     "Files that give no slice (ingest)": _NO_SLICE,
     "Slices that are used all the same (ingest)": _SLICES_USED,
     "Boxes (label_slices)": _BOXES,
+    "Boxes given to vertebrae (assign_boxes)": _ASSIGNED,
     "Masks (label_presence)": _MASKS,
     "Studies against each other (audit_studies)": _AUDIT,
     "Other data (cspine import)": _IMPORT,

@@ -178,6 +178,43 @@ def presence_for(wildcards):
     return "results/labels/presence.parquet" if wanted else []
 
 
+def has_own_labels(method):
+    """Whether a method's slice labels differ from the box rule's."""
+    block = config["methods"][method]
+    labels = block["labels"]
+    changed = labels["assign"] == "localized" or labels["between"] > 0 or (labels["rim"] > 0 and labels["rim_weight"] != 1)
+    return block["targets"] == "fracture" and changed
+
+
+def labels_for(wildcards):
+    """The slice labels a method is taught in a fold: its own, or the box rule's."""
+    own = f"results/{wildcards.method}/fold-{fold_of(wildcards)}/slice_labels.parquet"
+    return own if has_own_labels(wildcards.method) else "results/labels/slices.parquet"
+
+
+def localization_for(wildcards):
+    """What a method's localizer says, for the boxes: of models that have not seen the fold's held-out studies."""
+    localized = config["methods"][wildcards.method]["labels"]["assign"] == "localized"
+    return localization_of(wildcards) if localized else []
+
+
+def localization_for_pseudo_labels(wildcards):
+    """The same for pseudo-labels, where they ask which vertebrae a slice shows."""
+    asked = config["methods"][wildcards.method]["pseudo_labels"]["evidence"] != "fracture"
+    return localization_of(wildcards) if asked else []
+
+
+def localization_of(wildcards):
+    """The table of a method's localizer and a fold."""
+    localizer = config["methods"][wildcards.method]["labels"]["localizer"]
+    return f"results/localization/{localizer}/fold-{fold_of(wildcards)}.parquet"
+
+
+def fold_of(wildcards):
+    """The fold in the outputs' paths, else the first that is run."""
+    return wildcards.get("fold", config["folds"]["run"][0])
+
+
 def bundle_to_evaluate(wildcards):
     """The manifest of the bundle that the config names; the workflow's own is made first."""
     place = Path(config["evaluate"]["bundle"])

@@ -1,11 +1,68 @@
 # One method on one fold is a river: training set -> model -> predictions -> pseudo-labels -> the next round.
-FOLD_ROUND = "{method}/fold-{fold}/round-{round}"
+FOLD = "{method}/fold-{fold}"
+FOLD_ROUND = f"{FOLD}/round-{{round}}"
+
+
+rule assign_boxes:
+    """Boxes given to vertebrae, rims and gaps weighed or left out: the slice labels of one method and fold."""
+    input:
+        labels=rules.label_slices.output.labels,
+        studies=rules.index.output.studies,
+        slices=rules.index.output.slices,
+        boxes=rules.inventory.output.boxes,
+        localization=localization_for,
+    output:
+        slice_labels=f"results/{FOLD}/slice_labels.parquet",
+        findings=f"results/{FOLD}/slice_label_findings.parquet",
+    log:
+        f"logs/assign_boxes/{FOLD}.txt",
+    benchmark:
+        f"logs/benchmarks/assign_boxes/{FOLD}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        localization=option("localization"),
+        config=block_of("assign_boxes"),
+        code=code_of("assign_boxes"),
+        at=at,
+    shell:
+        "python -m cspine assign_boxes --labels {input.labels} --studies {input.studies} --slices {input.slices} "
+        "--boxes {input.boxes} --slice-labels {output.slice_labels} --findings {output.findings} "
+        "{params.localization} --config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule measure_labels:
+    """Precision and recall of the slice labels, which only the phantom's truth can tell."""
+    input:
+        labels=labels_for,
+        phantom=rules.make_phantom.output.manifest,
+    output:
+        quality=f"results/{FOLD}/label_quality.parquet",
+    log:
+        f"logs/measure_labels/{FOLD}.txt",
+    benchmark:
+        f"logs/benchmarks/measure_labels/{FOLD}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        config=block_of("measure_labels"),
+        code=code_of("measure_labels"),
+        at=at,
+    shell:
+        "python -m cspine measure_labels --labels {input.labels} --truth data/phantom_truth/slices.parquet "
+        "--quality {output.quality} --config {params.config:q} --at {params.at:q} --log {log}"
 
 
 rule build_training_set:
     """What the model is taught, readable: study, slice, targets, source, weight, role."""
     input:
-        labels=rules.label_slices.output.labels,
+        labels=labels_for,
         folds=rules.assign_folds.output.folds,
         slices=rules.index.output.slices,
         pseudo_labels=pseudo_labels_before,
@@ -116,7 +173,8 @@ rule pseudo_label:
         predictions=rules.predict_slices.output.predictions,
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
-        labels=rules.label_slices.output.labels,
+        labels=labels_for,
+        localization=localization_for_pseudo_labels,
     output:
         pseudo_labels=f"results/{FOLD_ROUND}/pseudo_labels.parquet",
         counts=f"results/{FOLD_ROUND}/pseudo_counts.parquet",
@@ -131,13 +189,14 @@ rule pseudo_label:
     resources:
         mem_mb=4000,
     params:
+        localization=option("localization"),
         config=block_of("pseudo_label"),
         code=code_of("pseudo_label"),
         at=at,
     shell:
         "python -m cspine pseudo_label --predictions {input.predictions} --studies {input.studies} "
         "--folds {input.folds} --labels {input.labels} --pseudo-labels {output.pseudo_labels} "
-        "--counts {output.counts} --choices {output.choices} "
+        "--counts {output.counts} --choices {output.choices} {params.localization} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 

@@ -11,7 +11,8 @@ rule measure_pseudo_labels:
         predictions=rules.predict_slices.output.predictions,
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
-        labels=rules.label_slices.output.labels,
+        labels=labels_for,
+        localization=localization_for_pseudo_labels,
         phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
     output:
         quality=f"results/{FOLD_ROUND}/pseudo_quality.parquet",
@@ -25,13 +26,14 @@ rule measure_pseudo_labels:
     resources:
         mem_mb=4000,
     params:
+        localization=option("localization"),
         truth="--truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
         config=block_of("measure_pseudo_labels"),
         code=code_of("measure_pseudo_labels"),
         at=at,
     shell:
         "python -m cspine measure_pseudo_labels --predictions {input.predictions} --studies {input.studies} "
-        "--folds {input.folds} --labels {input.labels} --quality {output.quality} {params.truth} "
+        "--folds {input.folds} --labels {input.labels} --quality {output.quality} {params.localization} {params.truth} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 
@@ -67,7 +69,8 @@ rule write_pseudo_pages:
         student=labels_shown("predictions.parquet", later=1),
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
-        labels=rules.label_slices.output.labels,
+        labels=labels_for,
+        localization=localization_for_pseudo_labels,
         shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
         phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
     output:
@@ -82,6 +85,7 @@ rule write_pseudo_pages:
     resources:
         mem_mb=4000,
     params:
+        localization=option("localization"),
         student=option("student"),
         truth="--truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
         config=block_of("write_pseudo_pages"),
@@ -90,5 +94,5 @@ rule write_pseudo_pages:
     shell:
         "python -m cspine write_pseudo_pages --predictions {input.predictions} --pseudo-labels {input.pseudo_labels} "
         "--studies {input.studies} --folds {input.folds} --labels {input.labels} --shards {input.shards} "
-        "--page {output.page} {params.student} {params.truth} "
+        "--page {output.page} {params.localization} {params.student} {params.truth} "
         "--config {params.config:q} --at {params.at:q} --log {log}"

@@ -40,7 +40,7 @@ def _counted(slices: SliceSet, rows: NDArray[np.bool_], name: str, counts: Float
     broken: NDArray[np.bool_] = np.asarray(rows & (slices.fractured == 1))
     sizes = [_sizes(slices.study, rows[:, column], broken[:, column]) for column in range(len(VERTEBRAE))]
     mean = average([auc for auc, size in zip(found, sizes, strict=True) if size["measurable"]], len(counts))
-    together = _sizes(slices.study, rows.any(axis=1), broken.any(axis=1))
+    together = _sizes(slices.study, np.asarray(rows.any(axis=1)), np.asarray(broken.any(axis=1)))
     together |= {"slices": int(rows.sum()), "fractured": int(broken.sum())}  # once for each vertebra
     together["measurable"] = any(size["measurable"] for size in sizes)
     labels, aucs = (*VERTEBRAE, MEAN), [*found, mean]

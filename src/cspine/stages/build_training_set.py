@@ -1,4 +1,4 @@
-"""What one round of one fold is taught, as a readable table: slice, targets, source, weight, role."""
+"""What one round of one fold is taught, as a readable table: slice, targets, source, weight, role, confidence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from cspine.folds import roles_of
 from cspine.progress import say
 from cspine.slice_targets import TARGETS, targets_from_masks, targets_from_truth, with_presence
 from cspine.stage import InPath, OutPath
-from cspine.studies import UID, UNKNOWN, VERTEBRAE
+from cspine.studies import CONFIDENCE, UID, UNKNOWN, VERTEBRAE
 from cspine.tables import read_table, write_table
 
-COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, "source", "weight", "role"]
+COLUMNS = [UID, "slice_number", "z_index", *VERTEBRAE, "source", "weight", "role", *CONFIDENCE]
 SLICE = [UID, "z_index"]
+POSITIVE = 0.5  # a soft target counts as positive from here on, as balanced sampling has it
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def build_training_set(
     """Join labels, pseudo-labels and roles; held-out studies stay out.
 
     Args:
-        labels: labels/slices.parquet; what is taught with ``targets: fracture``.
+        labels: labels/slices.parquet, or the method's own (stage assign_boxes); what is taught with ``targets:
+            fracture``.
         folds: folds.parquet.
         slices: index/slices.parquet; every row must be a readable slice of it.
         training_set: the rows of the roles train and select.
@@ -88,35 +90,45 @@ def join_training_set(
 ) -> pd.DataFrame:
     """The rows of COLUMNS by study and z_index; round 0 without the unfractured studies not drawn for it.
 
-    Targets are 0 or 1, and NaN where the label is UNKNOWN.
+    Targets are 0 to 1, and NaN where the label is unknown; a confidence that a table does not give is 1.
     """
     roles = roles_of(folds, config.fold)
-    parts = [labels[labels["first_round"] <= (1 if config.round else 0)]]
-    if pseudo is not None:
-        parts.append(pseudo.assign(source="pseudo"))
+    taught = labels[labels["first_round"] <= (1 if config.round else 0)]
+    parts = [taught] if pseudo is None else [*_with_pseudo_labels(taught, pseudo)]
     table = pd.concat(parts, ignore_index=True)
     table["role"] = table[UID].map(roles)
+    table[list(CONFIDENCE)] = table.reindex(columns=list(CONFIDENCE)).fillna(1.0)
     wanted = table["role"].isin(["train", "select"])
     due = sum(int(part[UID].map(roles).isin(["train", "select"]).sum()) for part in parts)
     table = table.loc[wanted, COLUMNS].sort_values(SLICE, ignore_index=True)
     assert len(table) == due, f"{due} rows were due, {len(table)} came"
-    kinds = {"slice_number": np.int32, "z_index": np.int32, "weight": np.float32} | dict.fromkeys(VERTEBRAE, np.float32)
+    kinds = {"slice_number": np.int32, "z_index": np.int32, "weight": np.float32}
+    kinds |= dict.fromkeys([*VERTEBRAE, *CONFIDENCE], np.float32)
     table = table.astype(kinds)
     targets = table[list(VERTEBRAE)]
     table[list(VERTEBRAE)] = targets.mask(targets == UNKNOWN)
     return table
 
 
+def _with_pseudo_labels(labels: pd.DataFrame, pseudo: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Labels and pseudo-labels; of a boxed study that has both (``united``) the latter stand for all its slices."""
+    both = pseudo[UID].isin(labels[UID])
+    return labels[~labels[UID].isin(pseudo[UID])], pseudo.assign(source=np.where(both, "united", "pseudo"))
+
+
 def check_training_set(
     table: pd.DataFrame, folds: pd.DataFrame, slices: pd.DataFrame, config: TrainingSetConfig
 ) -> None:
-    """No held-out study, one role per study, no slice twice, no slice unknown to the index, and not empty."""
+    """No held-out study, one role per study, no slice twice or unknown to the index, shares of 0 to 1, not empty."""
     roles = roles_of(folds, config.fold)
     heldout = set(roles.index[roles == "heldout"])
     assert not heldout & set(table[UID]), "a held-out study is in the training set"
     assert (table.groupby(UID)["role"].nunique() <= 1).all(), "a study has two roles"
     assert not table.duplicated(SLICE).any(), "a slice is taught twice: labels and pseudo-labels overlap"
     assert (table.loc[table["source"] == "pseudo", "role"] == "train").all(), "a pseudo-label outside the role train"
+    shares = table[[*VERTEBRAE, *CONFIDENCE]]
+    assert ((shares >= 0) & (shares <= 1) | shares.isna()).all(axis=None), "a target or a confidence outside 0 to 1"
+    assert shares[list(CONFIDENCE)].notna().all(axis=None), "a target without a confidence"
     known = slices.loc[slices["cohort"] == "train", [UID, "slice_number", "z_index"]]
     matched = table[[UID, "slice_number", "z_index"]].merge(known, validate="1:1")
     assert len(matched) == len(table), f"{len(table) - len(matched)} rows are no slice of the index"
@@ -146,12 +158,20 @@ def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
 
 
 def describe(table: pd.DataFrame) -> str:
-    """Studies and slices by role and source, in one line."""
+    """Studies and slices by role and source, and how many of them have labels that are no plain 0 or 1, in one line."""
     phrases = []
     for role in ("train", "select"):
         rows = table[table["role"] == role]
         sources = ", ".join(f"{source} {count}" for source, count in rows["source"].value_counts().sort_index().items())
-        positive = int(rows[list(VERTEBRAE)].gt(0).any(axis=1).sum())
+        targets = rows[list(VERTEBRAE)]
+        positive = int(targets.ge(POSITIVE).any(axis=1).sum())
+        kinds = {
+            "soft": (targets.gt(0) & targets.lt(1)).any(axis=1).sum(),
+            "partly trusted": rows[list(CONFIDENCE)].lt(1).any(axis=1).sum(),
+        }
+        more = "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
         studies = rows[UID].nunique()
-        phrases.append(f"{role} {len(rows)} slices of {studies} studies ({sources or 'none'}; {positive} positive)")
+        phrases.append(
+            f"{role} {len(rows)} slices of {studies} studies ({sources or 'none'}; {positive} positive{more})"
+        )
     return "; ".join(phrases)
