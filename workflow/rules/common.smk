@@ -182,7 +182,9 @@ def has_own_labels(method):
     """Whether a method's slice labels differ from the box rule's."""
     block = config["methods"][method]
     labels = block["labels"]
-    changed = labels["assign"] == "localized" or labels["between"] > 0 or (labels["rim"] > 0 and labels["rim_weight"] != 1)
+    changed = (
+        labels["assign"] == "localized" or labels["between"] > 0 or (labels["rim"] > 0 and labels["rim_weight"] != 1)
+    )
     return block["targets"] == "fracture" and changed
 
 

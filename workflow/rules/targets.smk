@@ -93,6 +93,8 @@ rule error_analysis:
         "../../envs/tables.yaml"
     shell:
         "(for text in {input}; do echo; cat $text; done; echo; echo 'the same as tables: beside {input}') | tee {log}"
+
+
 rule pseudo_quality:
     """How good the pseudo-labels are, by boxes that were not shown; on the phantom by its truth too."""
     input:

@@ -130,7 +130,8 @@ def labels_apart(
         unseen = labels[~labels[UID].isin(studies.loc[part == number, UID])]
         made = choices_on(predictions, others, unseen, config, localization)
         tables.append(pseudo_labels_of(predictions, studies[part == number], config, localization, made)[0])
-    return pd.concat([pseudo_labels_of(predictions, studies.iloc[:0], config)[0], *tables], ignore_index=True)
+    nothing, _ = pseudo_labels_of(predictions, studies.iloc[:0], config, localization)
+    return pd.concat([nothing, *tables], ignore_index=True)
 
 
 def lengths_of_runs(labels: pd.DataFrame) -> list[int]:
