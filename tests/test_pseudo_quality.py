@@ -83,6 +83,23 @@ def test_a_soft_label_counts_as_much_as_it_says() -> None:
     assert values_of(column([0.4, 0.2], [1, 0], [0, 0]))["found"] == 0
 
 
+def test_a_wrong_label_that_counts_little_in_the_loss_counts_little_in_the_weighted_precision() -> None:
+    cells = column([1, 1], [1, 0], [0, 0])
+    assert values_of(cells)["weighted"] == values_of(cells)["precision"] == 0.5
+    sure = values_of(replace(cells, confidence=np.array([[0.9], [0.1]])))
+    assert sure["weighted"] == pytest.approx(0.9) and sure["precision"] == 0.5
+
+
+def test_the_confidence_of_a_slice_is_that_of_its_highest_label() -> None:
+    nothing = slices_table(BOXED).assign(**dict.fromkeys(VERTEBRAE, 0.0))
+    pseudo = nothing.assign(**{f"confidence_{v}": 0.2 + 0.1 * i for i, v in enumerate(VERTEBRAE)}, C3=1.0)
+    pseudo.loc[0, list(VERTEBRAE)] = NAN
+    found = labelled(nothing, BOXED, pseudo)
+    cells = cells_by_truth(found, np.zeros((12, 7)))["slice"]
+    assert cells.confidence is not None and cells.confidence[1:, 0] == pytest.approx([0.4] * 11)
+    assert np.isnan(cells.label[0, 0]) and cells.label[1:, 0].tolist() == [1.0] * 11
+
+
 def test_a_cell_of_which_the_reference_says_nothing_counts_nowhere() -> None:
     known = values_of(column([1, 0, 1], [1, 1, 0], [0, 0, 1]))
     assert values_of(column([1, 0, 1, 1, 0], [1, 1, 0, NAN, NAN], [0, 0, 1, 0, 1])) == known
@@ -238,6 +255,22 @@ def test_boxes_that_tell_the_truth_agree_with_it_exactly_where_nothing_is_assume
     exact = difference[difference["compared"].isin(["slice", "one"])]
     assert exact["value"].dropna().eq(0).all() and exact.loc[exact["value"].notna(), "holds_zero"].all()
     assert set(table["measure"]) == {*MEASURES, "reliability"}
+
+
+def test_labels_that_are_worse_where_they_are_taught_are_told_apart_from_those_of_select(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    unboxed = cohort.predictions[UID].isin(cohort.studies.loc[~cohort.studies["boxed"], UID])
+    spoiled = cohort.predictions.copy()
+    last = spoiled["z_index"] == 3  # the model sees every fracture where none is
+    spoiled.loc[unboxed, list(VERTEBRAE)] = np.where(last[unboxed], 0.9, 0.1)[:, None].astype(np.float32)
+    write_table(spoiled, tmp_path / "predictions.parquet")
+    truth = cohort.folder / "truth.parquet"
+    table = cohort.measured("spoiled", truth=truth, predictions=tmp_path / "predictions.parquet")
+    row = table.set_index(["arm", "than", "compared", "vertebra", "measure"]).sort_index()
+    assert row.loc[("unboxed", "", "slice", ALL, "recall"), "value"] == 0
+    assert not row.loc[("truth", "unboxed", "slice", ALL, "recall"), "holds_zero"]
+    assert row.loc[("boxes", "truth", "slice", ALL, "recall"), "holds_zero"]
 
 
 def test_no_held_out_study_is_looked_at(cohort: Cohort, tmp_path: Path) -> None:

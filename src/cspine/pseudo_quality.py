@@ -23,6 +23,7 @@ ALL = "all"  #: the column that is the sum of the others
 #: measure -> (what is divided, by what), see ``Sums``
 RATIOS = {
     "precision": ("agreed", "labelled"),  # share of what is labelled that the reference confirms
+    "weighted": ("agreed_weighted", "labelled_weighted"),  # the precision, each label weighted as the loss weights it
     "recall": ("agreed", "due"),  # share of what the reference demands that is labelled
     "f1": ("agreed_twice", "labelled_and_due"),
     "overlap": ("overlap", "runs"),  # mean over studies and vertebrae: common slices / slices of either
@@ -45,6 +46,7 @@ class Cells:
         probability: (slices, columns) of the model.
         reference: (slices, columns) 1 or 0; NaN where the reference says nothing: such a cell counts nowhere.
         open: (slices, columns) False where the study's label alone settles it; calibration is over the others.
+        confidence: (slices, columns) what the label counts in the loss; None: all alike.
     """
 
     columns: tuple[str, ...]
@@ -54,6 +56,7 @@ class Cells:
     probability: Floats
     reference: Floats
     open: NDArray[np.bool_]
+    confidence: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def sums_of(cells: Cells) -> Sums:
         return _by_study(values, cells.study, cells.studies)
 
     due, agreed, labelled = add(reference), add(label * reference), add(label)
+    confidence = np.ones_like(label) if cells.confidence is None else np.nan_to_num(cells.confidence)
     runs = due > 0  # one for each study and column in which there is anything to find
     common, either = add(np.minimum(label, reference)), add(np.maximum(label, reference))
     parts = {
@@ -98,6 +102,8 @@ def sums_of(cells: Cells) -> Sums:
         "due": due,
         "labelled": labelled,
         "agreed": agreed,
+        "agreed_weighted": add(confidence * label * reference),
+        "labelled_weighted": add(confidence * label),
         "agreed_twice": 2 * agreed,
         "labelled_and_due": labelled + due,
         "left_out": add(known & np.isnan(cells.label)),

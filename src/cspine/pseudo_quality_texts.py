@@ -21,6 +21,7 @@ WAYS = {
 MORE = {"study": "        several are, that asks for too much: recall too low, precision too high)"}
 MEASURES = {
     "precision": "of what is labelled, the share that the reference confirms",
+    "weighted": "the precision, every label weighted by its confidence",
     "recall": "of what the reference demands, the share that is labelled",
     "f1": "both in one number",
     "found": "share of the fractured vertebrae with at least one labelled slice in the right place",

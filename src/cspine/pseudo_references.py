@@ -41,6 +41,7 @@ class Labelled:
         fractured: (studies, 7) of train.csv: 1, 0 or NaN (unknown).
         label: (slices, 7) 0..1, NaN where left out; 0 in a study that got none.
         probability: (slices, 7) of the model.
+        confidence: (slices, 7) 0..1, what each label counts in the loss; 1 where the labels come without.
     """
 
     slices: pd.DataFrame
@@ -48,6 +49,7 @@ class Labelled:
     fractured: Floats
     label: Floats
     probability: Floats
+    confidence: Floats
 
 
 def boxed_select_studies(studies: pd.DataFrame, folds: pd.DataFrame, labels: pd.DataFrame, fold: int) -> pd.DataFrame:
@@ -76,12 +78,13 @@ def labelled(predictions: pd.DataFrame, studies: pd.DataFrame, pseudo_labels: pd
     columns = ["cohort", UID, "slice_number", "z_index", *VERTEBRAE]
     own = (predictions["cohort"] == "train") & predictions[UID].isin(studies[UID])
     rows = predictions.loc[own, columns].sort_values(SLICE, ignore_index=True)
-    joined = rows[SLICE].merge(pseudo_labels[[*SLICE, *VERTEBRAE]], on=SLICE, how="left", validate="1:1")
+    joined = rows[SLICE].merge(pseudo_labels, on=SLICE, how="left", validate="1:1")
     label = joined[list(VERTEBRAE)].to_numpy(dtype=np.float64, copy=True)
     label[~rows[UID].isin(pseudo_labels[UID]).to_numpy()] = 0.0
     place = pd.Index(studies[UID]).get_indexer(pd.Index(rows[UID])).astype(np.int64)
     probability = rows[list(VERTEBRAE)].to_numpy(dtype=np.float64)
-    return Labelled(rows[columns[:4]], place, truth_of(studies)[:, 1:], label, probability)
+    sure = joined.reindex(columns=[f"confidence_{v}" for v in VERTEBRAE], fill_value=1.0).to_numpy(dtype=np.float64)
+    return Labelled(rows[columns[:4]], place, truth_of(studies)[:, 1:], label, probability, sure)
 
 
 def has_box(found: Labelled, labels: pd.DataFrame) -> NDArray[np.bool_]:
@@ -166,16 +169,18 @@ def _ways(found: Labelled, in_slice: Floats, of_vertebra: Floats) -> dict[str, C
 
 def _cells(found: Labelled, reference: Floats) -> Cells:
     may_be = (found.fractured != 0)[found.study]
-    return Cells(VERTEBRAE, len(found.fractured), found.study, found.label, found.probability, reference, may_be)
+    studies = len(found.fractured)
+    return Cells(VERTEBRAE, studies, found.study, found.label, found.probability, reference, may_be, found.confidence)
 
 
 def _any_vertebra(found: Labelled, reference: Floats) -> Cells:
-    """One column: the highest label, and the highest probability of a vertebra that the study's label leaves open."""
-    none = np.isnan(found.label).all(axis=1)
-    label = np.where(none, np.nan, np.nan_to_num(found.label).max(axis=1, initial=0.0))
+    """One column: the highest label with its confidence, and the highest probability that the study's label allows."""
+    known = np.nan_to_num(found.label, nan=-1.0)
+    highest = known.argmax(axis=1)[:, None]
+    label, sure = (np.take_along_axis(values, highest, axis=1) for values in (known, found.confidence))
     may_be = (found.fractured != 0)[found.study]
-    probability = np.where(may_be, found.probability, 0.0).max(axis=1, initial=0.0)
-    every = np.ones((len(label), 1), dtype=bool)
-    return Cells(
-        (ALL,), len(found.fractured), found.study, label[:, None], probability[:, None], reference[:, None], every
-    )
+    probability = np.where(may_be, found.probability, 0.0).max(axis=1, initial=0.0)[:, None]
+    every = np.ones_like(label, dtype=bool)
+    label = np.where(label < 0, np.nan, label)  # all seven are left out
+    studies = len(found.fractured)
+    return Cells((ALL,), studies, found.study, label, probability, reference[:, None], every, sure)
