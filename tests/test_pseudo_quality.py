@@ -263,7 +263,8 @@ def test_labels_that_are_worse_where_they_are_taught_are_told_apart_from_those_o
     unboxed = cohort.predictions[UID].isin(cohort.studies.loc[~cohort.studies["boxed"], UID])
     spoiled = cohort.predictions.copy()
     last = spoiled["z_index"] == 3  # the model sees every fracture where none is
-    spoiled.loc[unboxed, list(VERTEBRAE)] = np.where(last[unboxed], 0.9, 0.1)[:, None].astype(np.float32)
+    for vertebra in VERTEBRAE:
+        spoiled.loc[unboxed, vertebra] = np.where(last[unboxed], 0.9, 0.1).astype(np.float32)
     write_table(spoiled, tmp_path / "predictions.parquet")
     truth = cohort.folder / "truth.parquet"
     table = cohort.measured("spoiled", truth=truth, predictions=tmp_path / "predictions.parquet")
