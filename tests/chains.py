@@ -45,8 +45,13 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The stage, then cohort and shard or fold and round and part: what tells it apart from others of its stage."""
-        told = ("cohort", "shard", "fold", "round", "part")
+        """The stage, then cohort and shard or fold and round and part: what tells it apart from others of its stage.
+
+        Localizers share their training sets, which whoever comes first builds.
+        """
+        told = ("cohort", "shard", "fold", "inner", "round", "part")
+        if self.stage != "build_localizer_set":
+            told = ("localizer", *told)
         return " ".join([self.stage, *(self.at[name] for name in told if name in self.at)])
 
     def inputs(self) -> dict[str, list[Path]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 METHOD = "methods.semi_supervised"
+LOCALIZER = "localizers.box_ratio"
 # A dozen studies, one epoch of two steps: contracts only, a second for the whole chain.
 MICRO = """\
 size: smoke
@@ -40,6 +41,7 @@ class Row:
     planned: bool = False  # the value changes which jobs there are, so they come from a dry run of their own
     perhaps: frozenset[str] = frozenset()  # what hangs on how this machine rounds
     slow: bool = False  # left to `make test-slow`: every phantom is made anew, every plan is a run of Snakemake
+    under: str = ""  # the key below a leaf that is a block: .learning_rate
 
     @property
     def before(self) -> str:
@@ -47,8 +49,8 @@ class Row:
 
     @property
     def after(self) -> str:
-        leaf = self.leaf.replace("methods.*", METHOD).replace("arms.*", "arms.teacher")
-        return f"{self.given} {leaf}={self.value}".strip()
+        leaf = self.leaf.replace("methods.*", METHOD).replace("localizers.*", LOCALIZER).replace("arms.*", "arms.teacher")
+        return f"{self.given} {leaf}{self.under}={self.value}".strip()
 
 
 def names(text: str) -> frozenset[str]:
@@ -181,6 +183,9 @@ ROWS = [
     Row("methods.*.augment.rotation", "90", TAUGHT),
     Row("methods.*.augment.rgb_shift", "20", TAUGHT),
     Row("methods.*.augment.clahe", "2.0", TAUGHT),
+    Row("methods.*.augment.brightness", "0.5", TAUGHT),
+    Row("methods.*.augment.shift_scale", "0.5", TAUGHT),
+    Row("methods.*.augment.cutout", "0.5", TAUGHT),
     Row("methods.*.teacher", "{training: {learning_rate: 1e-3}}", TAUGHT),
     Row(
         "methods.*.student",
@@ -226,7 +231,7 @@ ROWS = [
     Row("tracking.images", "1", NOTHING),
 ]
 
-ONE_VALUE = {"methods.*.family", "methods.*.view"}
+ONE_VALUE = {"methods.*.family", "methods.*.view", "localizers.*.view"}
 
 # The evidence has a chain of its own: three arms, of which each can be another method or another round.
 EVIDENCE = """\
@@ -259,4 +264,36 @@ ARMS = [
     Row("evidence.arms.*.says", "boxes and nothing else", WEIGHED),
     Row("evidence.compare", "[[truth, student]]", WEIGHED),
     Row("evidence.way", "[student, truth]", WEIGHED),
+]
+
+# The localizers: one of the two is changed, and only its own chain executes. Their blocks repeat the keys of a method's.
+LOCALIZED = """\
+size: smoke
+data: {shards: 1}
+phantom: {studies: 12, test_studies: 2, segmented: 8, boxed_share: 0.5, pixels: 32, slices: [16, 16]}
+views:
+  slice: {pixels: 32, centre: 1.0}
+folds: {count: 2, select: 0.3}
+localizers:
+  presence:
+    training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
+score: {bootstrap: 10}
+"""
+RELEARNT = names(
+    "train box_ratio 0 0, train box_ratio 0 1, predict_localizer box_ratio 0 0, predict_localizer box_ratio 0 1, "
+    "localize_slices box_ratio 0, compare_localizers"
+)
+PARTED = names(
+    ", ".join(
+        f"build_localizer_set 0 {inner}, train {name} 0 {inner}, predict_localizer {name} 0 {inner}, localize_slices {name} 0"
+        for name in ("box_ratio", "presence")
+        for inner in range(3)
+    )
+)
+LOCALIZER_ROWS = [
+    Row("localizers.*.family", "slice_cnn", RELEARNT),
+    Row("localizers.*.network", "test_resnet", RELEARNT, under=".name"),
+    Row("localizers.*.training", "1e-3", RELEARNT, under=".learning_rate"),
+    Row("localizers.*.augment", "90", RELEARNT, under=".rotation"),
+    Row("localization.inner", "3", PARTED | {"compare_localizers"}, planned=True),
 ]

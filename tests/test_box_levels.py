@@ -14,7 +14,7 @@ from cspine.box_levels import BACK, MISSED, STAY, TOGETHER, Floats, level_probab
 from cspine.errors import CspineError
 from cspine.studies import UID, VERTEBRAE
 from small_cohort import slices_table, studies_table, study
-from small_localizations import localization_table
+from localization_tables import localization_table
 
 SLICES = slices_table(studies_table(study("one", "C2 C3", boxed=True)))
 

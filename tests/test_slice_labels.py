@@ -31,7 +31,7 @@ from cspine.stages.measure_labels import MeasureConfig, measure_labels
 from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 from small_cohort import boxes_table, folds_of, many_studies, slices_table, studies_table, study
-from small_localizations import localization_table
+from localization_tables import localization_table
 
 STUDIES = studies_table(
     study("two", "C2 C5", boxed=True, slices=12),

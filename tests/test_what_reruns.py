@@ -21,9 +21,20 @@ from cspine.fingerprint import closure
 from cspine.layers import Config
 from cspine.store.key_versions import VARIABLE
 from cspine.tables import read_table, write_table
-from rerun_rows import ARMS, BUNDLED, EVIDENCE, METHOD, MICRO, ONE_VALUE, ROWS, Row
+from localization_tables import localization_table
+from rerun_rows import (
+    ARMS,
+    BUNDLED,
+    EVIDENCE,
+    LOCALIZED,
+    LOCALIZER_ROWS,
+    METHOD,
+    MICRO,
+    ONE_VALUE,
+    ROWS,
+    Row,
+)
 from small_bundles import resign
-from small_localizations import localization_table
 from smoke_projects import ROOT, checkout
 from test_fingerprint import forget
 
@@ -33,14 +44,19 @@ FOLD = "results/semi_supervised/fold-0"
 def leaves(schema: Config, path: str = "") -> Iterator[tuple[str, Config]]:
     """Every key of the schema that is no block of further keys; a method's under ``methods.*``.
 
-    ``teacher`` and ``student`` repeat the keys of their method: one leaf each, see the test of their blocks.
+    ``teacher`` and ``student`` repeat the keys of their method: one leaf each, see the test of their blocks; so do the
+    blocks of a localizer.
     """
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         schema = {**SCHEMA["$defs"][name], **{k: v for k, v in schema.items() if k != "$ref"}}
         if name == "differences":
             schema = {}
-    if "propertyNames" in schema:
+    if "familyPrefix" in schema:
+        yield from (
+            (f"{path}.*.{key}", part) for key, part in SCHEMA["$defs"]["localizer_slice_cnn"]["properties"].items()
+        )
+    elif "propertyNames" in schema:
         yield from leaves(SCHEMA["$defs"]["slice_cnn"], f"{path}.*")
     elif "properties" in schema:
         for key, part in schema["properties"].items():
@@ -56,7 +72,7 @@ LEAVES = dict(leaves(SCHEMA))
 
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
-    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED]} | ONE_VALUE == LEAVES.keys()
+    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS]} | ONE_VALUE == LEAVES.keys()
 
 
 def test_a_leaf_without_a_row_allows_one_value_only() -> None:
@@ -101,6 +117,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         yield chain
 
 
+@pytest.fixture(scope="module")
+def localization(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with at_work(Chain(tmp_path_factory.mktemp("localization") / "run", LOCALIZED, "localizers")) as chain:
+        yield chain
+
+
 def parameters(rows: list[Row]) -> list[Any]:
     return [
         pytest.param(row, id=f"{row.leaf}={row.value}", marks=[pytest.mark.slow] if row.slow else []) for row in rows
@@ -120,6 +142,11 @@ def test_another_bundle_is_evaluated_and_nothing_is_trained(evaluation: Chain, r
 @pytest.mark.parametrize("row", parameters(ARMS))
 def test_another_arm_of_the_evidence_executes_only_the_weighing(evidence: Chain, row: Row) -> None:
     check(evidence, row)
+
+
+@pytest.mark.parametrize("row", parameters(LOCALIZER_ROWS))
+def test_a_changed_localizer_executes_its_own_stages_and_no_method(localization: Chain, row: Row) -> None:
+    check(localization, row)
 
 
 def check(chain: Chain, row: Row) -> None:

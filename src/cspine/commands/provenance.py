@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from cspine import store
+from cspine.amounts import pairs_of
 from cspine.store import receipts
 
 LEAST_SECONDS = 3.0  #: of a stage that is named
@@ -28,6 +31,7 @@ def main() -> int:
 
 def provenance(records: Iterable[dict[str, Any]]) -> list[str]:
     """Markdown lines from finished stages' records (done.json)."""
+    records = list(records)
     seconds: dict[str, float] = defaultdict(float)
     versions: dict[str, set[str]] = defaultdict(set)
     devices: set[str] = set()
@@ -48,6 +52,26 @@ def provenance(records: Iterable[dict[str, Any]]) -> list[str]:
         "- versions: "
         + ", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in SHOWN if versions[name]),
         f"- minutes by stage: {spent}; {_minutes(sum(seconds.values()))} in all",
+        *_of_localizers(records),
+    ]
+
+
+def _of_localizers(records: list[dict[str, Any]]) -> list[str]:
+    """What each localizer took: to train all its inner models, and for one of them to predict a study."""
+    training: dict[str, float] = defaultdict(float)
+    predicting: dict[str, float] = defaultdict(float)
+    studies: dict[str, int] = defaultdict(int)
+    for done in records:
+        name = pairs_of(done.get("at", "")).get("localizer", "")
+        if done["stage"] == "train" and name:
+            training[name] += done["costs"]["seconds"]
+        if done["stage"] == "predict_localizer":
+            predicting[name] += done["costs"]["seconds"]
+            studies[name] += sum(pq.read_metadata(path).num_rows for path in done["places"]["studies"])
+    return [
+        f"- localizer {name}: {training[name]:.0f} s of training, "
+        f"{predicting[name] / max(studies[name], 1):.2f} s a study and model, start of the process included"
+        for name in sorted(predicting)
     ]
 
 

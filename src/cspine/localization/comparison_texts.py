@@ -57,8 +57,8 @@ def comparison_text(
             lines += ["", f"{words}: none"]
             continue
         studies, slices = counted["studies"].max(), counted["slices"].max()
-        few = f"; {TOO_FEW}, fewer than {LEAST_STUDIES} studies" if studies < LEAST_STUDIES else ""
-        lines += ["", f"{words}: {studies} studies, {slices} slices{few}", _line("", localizers)]
+        few = [f"{TOO_FEW}: fewer than {LEAST_STUDIES} studies"] if studies < LEAST_STUDIES else []
+        lines += ["", f"{words}: {studies} studies, {slices} slices", *few, _line("", localizers)]
         lines += [_line(name, [_cell(of_cohort, one, *key) for one in localizers]) for key, name in LINES.items()]
     lines += ["", *_by_vertebra(rows[rows["cohort"] == "segmented"], localizers)]
     weights = rows[rows["measure"] == "trained_weights"].set_index("localizer")["value"]
