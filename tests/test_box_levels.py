@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from cspine import box_levels
 from cspine.box_evidence import FAR, LEAST, NEAR, boxes_in_shares, nearness, predicted_rows, shown, strengths
@@ -19,10 +20,10 @@ from localization_tables import localization_table
 SLICES = slices_table(studies_table(study("one", "C2 C3", boxed=True)))
 
 
-def probabilities(strength: object, levels: list[int], z: list[int] | None = None, due: object = True) -> Floats:
+def probabilities(strength: ArrayLike, levels: list[int], z: list[int] | None = None, due: ArrayLike = True) -> Floats:
     given = np.asarray(strength, dtype=np.float64)
     places = np.arange(len(given)) if z is None else np.array(z)
-    return level_probabilities(given, places, np.array(levels), np.broadcast_to(due, len(levels)))  # type: ignore[arg-type]
+    return level_probabilities(given, places, np.array(levels), np.broadcast_to(due, len(levels)))
 
 
 def test_a_study_of_one_vertebra_is_sure_of_it() -> None:
