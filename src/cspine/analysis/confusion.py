@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -55,7 +57,7 @@ def figures_at(cells: Cells, threshold: Floats | float, counts: Floats) -> dict[
     return {name: ratio(*parts, counts) for name, parts in parts_of(*tallies(cells, threshold)).items()}
 
 
-def confusion_rows(cells: Cells, counts: Floats) -> list[dict[str, object]]:
+def confusion_rows(cells: Cells, counts: Floats) -> list[dict[str, Any]]:
     """A level at 0.5 and at the threshold chosen on select: rule, threshold, counts, then FIGURES with intervals.
 
     ``threshold`` is the mean over the cells, where several folds chose their own.
@@ -63,7 +65,7 @@ def confusion_rows(cells: Cells, counts: Floats) -> list[dict[str, object]]:
     rows = []
     for rule, threshold in (("fixed", np.full(len(cells.truth), FIXED)), ("select", cells.chosen)):
         sums = [int(tally.sum()) for tally in tallies(cells, threshold)]
-        row: dict[str, object] = {"level": cells.level, "rule": rule}
+        row: dict[str, Any] = {"level": cells.level, "rule": rule}
         row["threshold"] = float(threshold.mean()) if len(threshold) else float("nan")
         row |= dict(zip(("tn", "fp", "fn", "tp"), map(np.int64, sums), strict=True))
         row["studies"] = np.int32(len(np.unique(cells.study)))
@@ -97,7 +99,7 @@ def measurable(cells: Cells) -> bool:
     return len(np.unique(cells.study)) >= LEAST_STUDIES and min(of_class) >= LEAST_OF_A_CLASS
 
 
-def columns_of(name: str, found: Measured) -> dict[str, object]:
+def columns_of(name: str, found: Measured) -> dict[str, Any]:
     """``name``, ``name_low`` and ``name_high`` of a figure."""
     estimate = found.estimate()
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

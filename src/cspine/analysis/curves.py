@@ -6,6 +6,8 @@ the order of the probabilities, over how often each study was drawn.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +18,7 @@ from cspine.bootstrap import Floats, Measured, MeasuredCurve, divided, drawn_in_
 PLACES = np.linspace(0, 1, 101)  #: false positive rates, and recalls, at which the curves are given
 
 
-def curve_table(cells: Cells, counts: Floats) -> tuple[pd.DataFrame, dict[str, object]]:
+def curve_table(cells: Cells, counts: Floats) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Both curves of a level, and the areas below them.
 
     Returns:
@@ -31,7 +33,7 @@ def curve_table(cells: Cells, counts: Floats) -> tuple[pd.DataFrame, dict[str, o
     ]
     positive = (cells.truth == 1).astype(np.float64)
     prevalence = ratio(cells.per_study(positive), cells.per_study(np.ones(len(positive))), counts)
-    row: dict[str, object] = {"level": cells.level}
+    row: dict[str, Any] = {"level": cells.level}
     row |= columns_of("auc", measured_auc(cells.truth, cells.probability, counts, cells.study))
     row |= columns_of("average_precision", area) | {"prevalence": prevalence.value}
     row |= {"positives": np.int64(positive.sum()), "negatives": np.int64((1 - positive).sum())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -39,7 +41,7 @@ def reliability_table(cells: Cells, counts: Floats) -> pd.DataFrame:
     return table.assign(**curve_columns("fractured", ratio_curve(true, number, counts)))
 
 
-def calibration_row(cells: Cells, counts: Floats) -> dict[str, object]:
+def calibration_row(cells: Cells, counts: Floats) -> dict[str, Any]:
     """A level's Brier score beside the best constant's, their paired difference, and the expected calibration error.
 
     The constant is the share of fractured of each label, of the very cells it is scored by: no constant could do
@@ -50,7 +52,7 @@ def calibration_row(cells: Cells, counts: Floats) -> dict[str, object]:
         cells.per_study((cells.probability - cells.truth) ** 2), cells.per_study(np.ones(len(cells.truth))), counts
     )
     constant = _best_constant(cells, counts)
-    row: dict[str, object] = {"level": cells.level, "cells": np.int64(len(cells.truth))}
+    row: dict[str, Any] = {"level": cells.level, "cells": np.int64(len(cells.truth))}
     row |= {"positives": np.int64(cells.truth.sum())}
     row |= columns_of("brier", brier) | {"constant": constant.value}
     row |= columns_of("difference", brier.minus(constant)) | columns_of("error", _error(cells, counts))

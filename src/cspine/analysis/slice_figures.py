@@ -29,19 +29,17 @@ def slice_auc_table(slices: SliceSet, counts: Floats) -> pd.DataFrame:
         counts: (draws, studies) from ``bootstrap.resample_counts``.
     """
     known = ~np.isnan(slices.fractured)
-    in_view = np.asarray(known & (slices.shown == 1))
-    tables = [_counted(slices, in_view, IN_VIEW, counts), _counted(slices, known, ALL, counts)]
+    tables = [_counted(slices, known & (slices.shown == 1), IN_VIEW, counts), _counted(slices, known, ALL, counts)]
     return pd.concat(tables, ignore_index=True)
 
 
 def _counted(slices: SliceSet, rows: NDArray[np.bool_], name: str, counts: Floats) -> pd.DataFrame:
     """The same over ``rows``, (slices, 7)."""
     found = slice_aucs(slices.fractured, slices.probability, rows, slices.study, counts)
-    broken: NDArray[np.bool_] = np.asarray(rows & (slices.fractured == 1))
-    sizes = [_sizes(slices.study, rows[:, column], broken[:, column]) for column in range(len(VERTEBRAE))]
+    broken: NDArray[np.bool_] = rows & (slices.fractured == 1)
+    sizes = [_sizes(slices.study, rows[:, [column]], broken[:, [column]]) for column in range(len(VERTEBRAE))]
     mean = average([auc for auc, size in zip(found, sizes, strict=True) if size["measurable"]], len(counts))
-    together = _sizes(slices.study, np.asarray(rows.any(axis=1)), np.asarray(broken.any(axis=1)))
-    together |= {"slices": int(rows.sum()), "fractured": int(broken.sum())}  # once for each vertebra
+    together = _sizes(slices.study, rows, broken)
     together["measurable"] = any(size["measurable"] for size in sizes)
     labels, aucs = (*VERTEBRAE, MEAN), [*found, mean]
     table = pd.DataFrame(
@@ -54,7 +52,8 @@ def _counted(slices: SliceSet, rows: NDArray[np.bool_], name: str, counts: Float
 
 
 def _sizes(study: Whole, rows: NDArray[np.bool_], broken: NDArray[np.bool_]) -> dict[str, int | bool]:
-    studies, with_one = len(np.unique(study[rows])), len(np.unique(study[broken]))
+    """What is counted of some vertebrae, (slices, vertebrae): a slice counts once for each."""
+    studies, with_one = (len(np.unique(study[cells.any(axis=1)])) for cells in (rows, broken))
     return {
         "slices": int(rows.sum()),
         "fractured": int(broken.sum()),
