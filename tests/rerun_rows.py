@@ -49,7 +49,9 @@ class Row:
 
     @property
     def after(self) -> str:
-        leaf = self.leaf.replace("methods.*", METHOD).replace("localizers.*", LOCALIZER).replace("arms.*", "arms.teacher")
+        leaf = (
+            self.leaf.replace("methods.*", METHOD).replace("localizers.*", LOCALIZER).replace("arms.*", "arms.teacher")
+        )
         return f"{self.given} {leaf}{self.under}={self.value}".strip()
 
 
@@ -257,6 +259,14 @@ BUNDLED = [
     Row("bundle.sensitivity", "0.5", names("write_bundle") | EVALUATED),
     Row("evaluate.bundle", "elsewhere/bundle", EVALUATED, planned=True),
 ]
+# The error analysis, of the method and of the submission; only its own keys, whatever it is made from is above.
+ANALYSED = [
+    Row("score.bootstrap", "20", names("analyse_errors")),
+    Row("size", "demo", names("analyse_errors")),
+    Row("submission.clip", "0.49", names("write_submission, analyse_errors")),
+    Row("submission.prior_clip", "0.1", names("write_submission, analyse_errors")),
+    Row("submission.normalisation", "pooled", names("aggregate_studies 0 1, write_submission, analyse_errors")),
+]
 WEIGHED = names("weigh_evidence")
 ARMS = [
     Row("evidence.arms.*.method", "truth", WEIGHED, planned=True),
@@ -266,7 +276,7 @@ ARMS = [
     Row("evidence.way", "[student, truth]", WEIGHED),
 ]
 
-# The localizers: one of the two is changed, and only its own chain executes. Their blocks repeat the keys of a method's.
+# The localizers: one of them is changed, and only its own chain executes. Their blocks repeat the keys of a method's.
 LOCALIZED = """\
 size: smoke
 data: {shards: 1}
@@ -285,7 +295,8 @@ RELEARNT = names(
 )
 PARTED = names(
     ", ".join(
-        f"build_localizer_set 0 {inner}, train {name} 0 {inner}, predict_localizer {name} 0 {inner}, localize_slices {name} 0"
+        f"build_localizer_set 0 {inner}, train {name} 0 {inner}, predict_localizer {name} 0 {inner}, "
+        f"localize_slices {name} 0"
         for name in ("box_ratio", "presence")
         for inner in range(3)
     )

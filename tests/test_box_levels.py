@@ -14,8 +14,8 @@ from cspine.box_evidence import FAR, LEAST, NEAR, boxes_in_shares, nearness, pre
 from cspine.box_levels import BACK, MISSED, STAY, TOGETHER, Floats, level_probabilities, sets_of, transitions
 from cspine.errors import CspineError
 from cspine.studies import UID, VERTEBRAE
-from small_cohort import slices_table, studies_table, study
 from localization_tables import localization_table
+from small_cohort import slices_table, studies_table, study
 
 SLICES = slices_table(studies_table(study("one", "C2 C3", boxed=True)))
 

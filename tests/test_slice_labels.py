@@ -30,8 +30,8 @@ from cspine.stages.build_training_set import TrainingSetConfig, build_training_s
 from cspine.stages.measure_labels import MeasureConfig, measure_labels
 from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.tables import read_table, write_table
-from small_cohort import boxes_table, folds_of, many_studies, slices_table, studies_table, study
 from localization_tables import localization_table
+from small_cohort import boxes_table, folds_of, many_studies, slices_table, studies_table, study
 
 STUDIES = studies_table(
     study("two", "C2 C5", boxed=True, slices=12),

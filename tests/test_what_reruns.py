@@ -23,6 +23,7 @@ from cspine.store.key_versions import VARIABLE
 from cspine.tables import read_table, write_table
 from localization_tables import localization_table
 from rerun_rows import (
+    ANALYSED,
     ARMS,
     BUNDLED,
     EVIDENCE,
@@ -112,6 +113,12 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
+def errors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with at_work(Chain(tmp_path_factory.mktemp("errors") / "run", MICRO, "error_analysis")) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with at_work(Chain(tmp_path_factory.mktemp("evidence") / "run", EVIDENCE, "evidence")) as chain:
         yield chain
@@ -137,6 +144,11 @@ def test_a_changed_key_executes_exactly_its_stages_and_changed_back_none(chain: 
 @pytest.mark.parametrize("row", parameters(BUNDLED))
 def test_another_bundle_is_evaluated_and_nothing_is_trained(evaluation: Chain, row: Row) -> None:
     check(evaluation, row)
+
+
+@pytest.mark.parametrize("row", parameters(ANALYSED))
+def test_the_errors_are_analysed_again_and_nothing_is_trained(errors: Chain, row: Row) -> None:
+    check(errors, row)
 
 
 @pytest.mark.parametrize("row", parameters(ARMS))
