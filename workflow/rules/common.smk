@@ -53,6 +53,11 @@ def at(wildcards):
     return ",".join(f"{name}={value}" for name, value in wildcards.items())
 
 
+def at_where_any(wildcards):
+    """params: `--at …` of a rule of which one use has wildcards and the other none."""
+    return f"--at {at(wildcards)}" if wildcards.keys() else ""
+
+
 def option(name):
     """params: `--name path …` when the rule has an input of this name, else nothing."""
     return lambda wildcards, input: " ".join([f"--{name}", *PLAN.listed(input.get(name))]) if input.get(name) else ""

@@ -48,7 +48,7 @@ rule analyse_errors:
         submission=option("submission"),
         config=block_of("analyse_errors"),
         code=code_of("analyse_errors"),
-        at=at,
+        at=at_where_any,
     shell:
         "python -m cspine analyse_errors --studies {input.studies} --slices {input.slices} "
         "--findings {input.findings} --folds {input.folds} --labels {input.labels} --presence {input.presence} "
@@ -57,7 +57,7 @@ rule analyse_errors:
         "--curves {output.curves} --areas {output.areas} --reliability {output.reliability} "
         "--calibration {output.calibration} --properties {output.properties} --slice-aucs {output.slice_aucs} "
         "--text {output.text} {params.truth} {params.submission} "
-        "--config {params.config:q} --at {params.at:q} --log {log}"
+        "--config {params.config:q} {params.at} --log {log}"
 
 
 use rule analyse_errors as analyse_submission_errors with:
