@@ -41,7 +41,7 @@ MACOS = {
 }
 # snakemake starts these environments and is not in them; the tables' stages need no network library
 WORKFLOW = {"snakemake", "pygments"}
-TRAINING = {"torch", "torchvision", "timm", "albumentations", "wandb"}
+TRAINING = {"torch", "torchvision", "timm", "monai", "albumentations", "wandb"}
 ENVIRONMENTS = {
     "tables": ("stages that read studies and tables: no torch", WORKFLOW | TRAINING),
     "torch": ("stages that train or predict", WORKFLOW),

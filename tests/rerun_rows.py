@@ -287,6 +287,9 @@ folds: {count: 2, select: 0.3}
 localizers:
   presence:
     training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
+  segmentation:
+    network: {cube: 16, channels: [2, 4]}
+    training: {epochs: 1, epoch_steps: 2, batch_size: 2, warmup_steps: 0}
 score: {bootstrap: 10}
 """
 RELEARNT = names(
@@ -297,7 +300,7 @@ PARTED = names(
     ", ".join(
         f"build_localizer_set 0 {inner}, train {name} 0 {inner}, predict_localizer {name} 0 {inner}, "
         f"localize_slices {name} 0"
-        for name in ("box_ratio", "presence")
+        for name in ("box_ratio", "presence", "segmentation")
         for inner in range(3)
     )
 )

@@ -36,6 +36,7 @@ WILDCARDS = {
     "score": ("method",),
     "write_pseudo_quality": ("method",),
     "write_pseudo_pages": ("method",),
+    "lay_masks": ("view", "shard"),
     "localize_slices": ("localizer", "fold"),
     **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),
     **dict.fromkeys(("assign_boxes", "measure_labels"), ("method", "fold")),
@@ -133,6 +134,12 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
             "localizers.b: extends 'presense'; the localizers are: b, box_ratio, pres",
         ),
         ("localizers.presence.rounds=2", "localizers.presence.rounds: unknown key"),
+        (
+            "localizers.segmentation.network.cube=30",
+            "localizers.segmentation.network.cube: found 30; 3 levels of channels halve it 2 times, expected a mul",
+        ),
+        ("localizers.segmentation.network.weights=hub", "localizers.segmentation.network.weights: found hub; monai"),
+        ("localizers.segmentation.network.neighbours=1", "localizers.segmentation.network.neighbours: unknown key"),
         ("localization.inner=1", "localization.inner: found 1 (integer), expected an integer at least 2"),
     ],
 )
@@ -210,6 +217,8 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
     check(SCHEMA, DEFAULT, "")
     check(SCHEMA["$defs"]["slice_cnn"], DEFAULT["methods"]["semi_supervised"], "methods.semi_supervised")
     check(SCHEMA["$defs"]["localizer_slice_cnn"], DEFAULT["localizers"]["presence"], "localizers.presence")
+    volumes = SCHEMA["$defs"]["localizer_volume_segmenter"]
+    check(volumes, DEFAULT["localizers"]["segmentation"], "localizers.segmentation")
 
 
 def test_a_localizers_inner_models_are_trained_by_the_stage_that_trains_methods_from_their_own_block() -> None:

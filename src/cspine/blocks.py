@@ -115,6 +115,10 @@ def _prediction(block: Config) -> Block:
     return {"family": block["family"], "view": block["view"], **machine}
 
 
+def _lay_masks(config: Config, view: str, shard: str) -> Block:
+    return {"view": view, "centre": config["views"][view]["centre"]}
+
+
 def _build_localizer_set(config: Config, localizer: str, fold: str, inner: str) -> Block:
     parts = config["localization"]["inner"]
     return {"fold": int(fold), "inner": int(inner), "parts": parts, "seed": seed_of("inner parts", config["seed"])}
@@ -266,6 +270,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "assign_folds": _assign_folds,
     "assign_boxes": _assign_boxes,
     "build_training_set": _build_training_set,
+    "lay_masks": _lay_masks,
     "build_localizer_set": _build_localizer_set,
     "predict_localizer": _predict_localizer,
     "localize_slices": _localize_slices,

@@ -67,10 +67,22 @@ def _of_localizer(name: str, block: Config) -> Iterator[Mistake]:
         yield [*path, "patience"], f"found {training['patience']}; {why}: expected 0"
     if training["mixup"] > 0 and block["family"] != "slice_cnn":
         yield [*path, "mixup"], f"found {training['mixup']}; two blended slices have no one box: expected 0"
-    if block["network"]["trainable"] == "head" and block["network"]["weights"] == "none":
+    if block["network"].get("trainable") == "head" and block["network"]["weights"] == "none":
         text = "head needs network.weights: a final layer on random features learns nothing; hub, a file, or all"
         yield ["localizers", name, "network", "trainable"], text
+    if "cube" in block["network"]:
+        yield from _of_cube(["localizers", name, "network"], block["network"])
     yield from _of_training(path, training)
+
+
+def _of_cube(path: list[str], network: Config) -> Iterator[Mistake]:
+    """A cube that cannot be halved from level to level, or weights that nobody publishes."""
+    halvings = len(network["channels"]) - 1
+    if network["cube"] % 2**halvings:
+        text = f"{halvings + 1} levels of channels halve it {halvings} times, expected a multiple of {2**halvings}"
+        yield [*path, "cube"], f"found {network['cube']}; {text}"
+    if network["weights"] == "hub":
+        yield [*path, "weights"], "found hub; monai publishes none for these networks: expected none or a model's path"
 
 
 def _of_views(config: Config) -> Iterator[Mistake]:

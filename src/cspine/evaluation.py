@@ -21,7 +21,7 @@ def evaluate(
     network: nn.Module, loss: Loss, batches: Iterable[Sequence[Tensor]], device: torch.device, precision: Precision
 ) -> Row:
     """Figures on ``batches``: each term of the loss, and accuracy at 0.5 over the known slice x vertebra cells beside
-    that of "all negative"."""
+    that of "all negative"; these are NaN of a loss that judges no such cells."""
     cells = np.zeros(4)  # true positives, positives, true negatives, negatives
     sums = norms = torch.zeros(len(loss.terms), dtype=torch.float64)
     network.eval()
@@ -31,16 +31,14 @@ def evaluate(
                 logits = network(pixels.to(device, non_blocking=True))
             logits = logits.float().cpu()
             sums, norms = sums + loss.sums(logits, target, weight), norms + loss.norms(target, weight)
-            called = torch.sigmoid(logits[:, : loss.judged]) >= THRESHOLD
-            known = ~target[:, : loss.judged].isnan()
-            truth = target[:, : loss.judged] >= THRESHOLD  # false where unknown
-            whole = ~truth & known
-            cells += [float(c.sum()) for c in (called & truth, truth, ~called & whole, whole)]
+            if loss.judged:
+                cells += _counts(logits[:, : loss.judged], target[:, : loss.judged])
     hits, positives, passes, negatives = cells
+    cells_judged = max(positives + negatives, 1.0) if loss.judged else float("nan")
     found = {f"select_{name}": _ratio(s, n) for name, s, n in zip(loss.terms, sums, norms, strict=True)}
     return found | {
-        "select_accuracy": float((hits + passes) / max(positives + negatives, 1.0)),
-        "select_accuracy_all_negative": float(negatives / max(positives + negatives, 1.0)),
+        "select_accuracy": float((hits + passes) / cells_judged),
+        "select_accuracy_all_negative": float(negatives / cells_judged),
         "select_sensitivity": _ratio(hits, positives),
         "select_specificity": _ratio(passes, negatives),
     }
@@ -54,11 +52,21 @@ def best_epoch(history: Sequence[Row]) -> int:
 
 def sentence(row: Row) -> str:
     """An epoch's figures in words."""
+    losses = f"train loss {row['train_loss']:.4f}, select loss {row['select_loss']:.4f}"
+    if math.isnan(row["select_accuracy"]):
+        return losses
     return (
-        f"train loss {row['train_loss']:.4f}, select loss {row['select_loss']:.4f}; select slice cells at {THRESHOLD}: "
+        f"{losses}; select slice cells at {THRESHOLD}: "
         f"accuracy {row['select_accuracy']:.3f} (all negative {row['select_accuracy_all_negative']:.3f}), "
         f"sensitivity {row['select_sensitivity']:.3f}, specificity {row['select_specificity']:.3f}"
     )
+
+
+def _counts(logits: Tensor, target: Tensor) -> list[float]:
+    """True positives, positives, true negatives, negatives of the known cells."""
+    called, truth = torch.sigmoid(logits) >= THRESHOLD, target >= THRESHOLD  # unknown is false
+    whole = ~truth & ~target.isnan()
+    return [float(cells.sum()) for cells in (called & truth, truth, ~called & whole, whole)]
 
 
 def _ratio(part: float | Tensor, whole: float | Tensor) -> float:

@@ -17,7 +17,7 @@ from cspine.store.records import WORK
 
 RESULTS = Path("results")
 MOST_LISTED = 4  # jobs of one stage by name; more are counted
-MIXED = ("torch", "timm", "albumentations", "numpy", "python")  # versions that should be one within a fold
+MIXED = ("torch", "timm", "monai", "albumentations", "numpy", "python")  # versions that should be one within a fold
 
 
 def overview(now: Present) -> list[str]:

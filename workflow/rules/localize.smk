@@ -3,6 +3,35 @@ FOLD_LOCALIZER = "localization/{localizer}/fold-{fold}"
 FOLD_INNER = f"{FOLD_LOCALIZER}/inner-{{inner}}"
 
 
+rule lay_masks:
+    """The vertebra of every voxel of the segmented studies, in the geometry of a view; for families that are taught it."""
+    input:
+        segmentations=rules.inventory.output.segmentations,
+        slices=rules.index.output.slices,
+        inventory="results/inventory/train/shard-{shard}.csv",
+        form="results/cache/{view}/form.json",
+    output:
+        masks="results/masks/{view}/shard-{shard}.parquet",
+    log:
+        "logs/lay_masks/{view}/shard-{shard}.txt",
+    benchmark:
+        "logs/benchmarks/lay_masks/{view}/shard-{shard}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+    params:
+        root=config["data"]["root"],
+        config=block_of("lay_masks"),
+        code=code_of("lay_masks"),
+        at=at,
+    shell:
+        "python -m cspine lay_masks --root {params.root:q} --segmentations {input.segmentations} "
+        "--slices {input.slices} --inventory {input.inventory} --form {input.form} --masks {output.masks} "
+        "--config {params.config:q} --at {params.at:q} --log {log} --workers {threads}"
+
+
 rule build_localizer_set:
     """What one inner model of a localizer is taught: slices of the segmented studies but those of its own part."""
     input:

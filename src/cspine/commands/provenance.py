@@ -17,7 +17,7 @@ from cspine.amounts import pairs_of
 from cspine.store import receipts
 
 LEAST_SECONDS = 3.0  #: of a stage that is named
-SHOWN = ("python", "torch", "timm", "albumentations", "numpy")
+SHOWN = ("python", "torch", "timm", "monai", "albumentations", "numpy")
 
 
 def main() -> int:

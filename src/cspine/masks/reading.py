@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,14 @@ from cspine.masks.extents import extent_of, no_extents
 from cspine.masks.laying import StudyMask, lay_over
 from cspine.masks.nifti import read_nifti
 from cspine.masks.stack import Stack
-from cspine.studies import VERTEBRAE
+from cspine.raw_folder import COHORTS, MASKS
+from cspine.studies import UID, VERTEBRAE
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: columns of index/slices.parquet that a mask is laid by
+INDEXED = (UID, "slice_number", "z_index", "position", "rows", "columns", "row_spacing", "column_spacing")
 SAME_MM = 0.1  # a slice is found again by its position within this distance
 
 
@@ -39,6 +45,33 @@ class MaskJob:
     files: tuple[str, ...]
     slice_numbers: NDArray[np.int32]
     stack: Stack
+
+    @classmethod
+    def of(cls, root: Path, uid: str, name: str, files: list[str], slices: pd.DataFrame) -> MaskJob:
+        """The mask ``name`` of a training study.
+
+        Args:
+            root: the raw folder.
+            uid: the study.
+            name: of its mask, in the raw folder's ``segmentations``.
+            files: of the study.
+            slices: its rows of index/slices.parquet with the columns INDEXED, most cranial first.
+        """
+        stack = Stack(
+            slices["position"].to_numpy(np.float64),
+            slices[["rows", "columns"]].to_numpy(np.int64),
+            slices[["row_spacing", "column_spacing"]].to_numpy(np.float64),
+        )
+        numbers = slices["slice_number"].to_numpy(np.int32)
+        return cls(root / MASKS / name, root / COHORTS["train"] / uid, tuple(files), numbers, stack)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a mask says nothing: the reason code of a finding, and its detail."""
+
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -61,14 +94,21 @@ class LaidMask:
 def lay_mask(job: MaskJob, given: None) -> LaidMask:
     """Read the mask and a few slices of the study, and lay it over all; never raises for bad input."""
     fault_point(f"lay-mask-{job.folder.name}")
+    mask = study_mask(job)
+    if isinstance(mask, Refusal):
+        return _nothing(job, mask.code, mask.detail)
+    return LaidMask(mask.present(), _extents(mask), _figures(mask), mask.remarks)
+
+
+def study_mask(job: MaskJob) -> StudyMask | Refusal:
+    """The mask laid over its study's slices, voxels and all, or why it cannot be read; never raises for bad input."""
     if not len(job.stack.positions):
-        return _nothing(job, "mask-without-slices", "no slice of the study could be read")
+        return Refusal("mask-without-slices", "no slice of the study could be read")
     try:
         stored = read_nifti(job.mask)
     except CspineError as error:
-        return _nothing(job, "mask-unreadable", str(error).removeprefix(f"{job.mask}: "))
-    mask = lay_over(stored, job.stack, _bone_maps(job))
-    return LaidMask(mask.present(), _extents(mask), _figures(mask), mask.remarks)
+        return Refusal("mask-unreadable", str(error).removeprefix(f"{job.mask}: "))
+    return lay_over(stored, job.stack, _bone_maps(job))
 
 
 def lost_mask(job: MaskJob) -> LaidMask:

@@ -11,9 +11,10 @@ from cspine.errors import CspineError
 FAMILIES = {
     "slice_cnn": "cspine.methods.slice_cnn",
     "slice_localizer": "cspine.methods.slice_localizer",
+    "volume_segmenter": "cspine.methods.volume_segmenter",
 }
 #: families of localizers that are taught the voxels of the masks, and not only counts and places
-TAUGHT_VOXELS: frozenset[str] = frozenset()
+TAUGHT_VOXELS = frozenset({"volume_segmenter"})
 
 
 def module_of(family: str) -> str:

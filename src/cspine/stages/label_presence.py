@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import pandas as pd
 from cspine.findings import Finding, findings_table
 from cspine.localization.columns import PIXELS
 from cspine.masks import extents as of_slice
-from cspine.masks.reading import MaskJob, lay_mask, lost_mask
-from cspine.masks.stack import Stack
+from cspine.masks.reading import INDEXED, MaskJob, lay_mask, lost_mask
 from cspine.progress import report, say
-from cspine.raw_folder import COHORTS, MASKS, files_by_study, read_rows
+from cspine.raw_folder import MASKS, files_by_study, read_rows
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID, VERTEBRAE
@@ -76,13 +74,15 @@ def label_presence(
         masks: a row per segmented study, see MASK_COLUMNS.
         findings: what was wrong with masks.
     """
-    index = read_table(slices, ["cohort", *COLUMNS[:3], "position", "rows", "columns", "row_spacing", "column_spacing"])
+    index = read_table(slices, ["cohort", *INDEXED])
     index = index[index["cohort"] == "train"].sort_values([UID, "z_index"], ignore_index=True)
     listed = sorted((row[UID], row["file"]) for _, row in read_rows(segmentations, (UID, "file")))
     files = files_by_study(train_shards)
     of_study = dict(iter(index.groupby(UID, sort=True)))
     slices_of = [of_study.get(uid, index.iloc[:0]) for uid, _ in listed]
-    jobs = [_job(root, uid, name, files.get(uid, []), own) for (uid, name), own in zip(listed, slices_of, strict=True)]
+    jobs = [
+        MaskJob.of(root, uid, name, files.get(uid, []), own) for (uid, name), own in zip(listed, slices_of, strict=True)
+    ]
     tables: list[pd.DataFrame] = []
     places: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
@@ -113,13 +113,3 @@ def _extents_table(index: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFra
     kinds = dict.fromkeys(COLUMNS[1:3], np.int32) | dict.fromkeys(of_slice.COLUMNS, np.float32)
     table = pd.concat([index.iloc[:0].reindex(columns=columns), *parts], ignore_index=True)
     return table.astype(kinds | dict.fromkeys(PIXELS, np.int32))
-
-
-def _job(root: Path, uid: str, name: str, files: list[str], slices: pd.DataFrame) -> MaskJob:
-    stack = Stack(
-        slices["position"].to_numpy(np.float64),
-        slices[["rows", "columns"]].to_numpy(np.int64),
-        slices[["row_spacing", "column_spacing"]].to_numpy(np.float64),
-    )
-    numbers = slices["slice_number"].to_numpy(np.int32)
-    return MaskJob(root / MASKS / name, root / COHORTS["train"] / uid, tuple(files), numbers, stack)

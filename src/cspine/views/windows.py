@@ -46,19 +46,18 @@ def resize_slice(image: NDArray[np.uint8], pixels: int, centre: float = 1.0) -> 
         centre: share of the square's side that is kept, around its middle; 1 = the whole slice. The neck lies in the
             middle of a neck CT, so a part of the slice shows the spine in finer pixels at the same cost.
     """
-    rows, columns = image.shape
-    top, left = square_margin(rows, columns)
-    if top or left or rows != columns:
-        side = max(rows, columns)
-        square = np.zeros((side, side), np.uint8)
-        square[top : top + rows, left : left + columns] = image
-        image = square
-    if centre < 1:
-        image = _middle(image, centre)
+    image = _field(image, centre)
     if image.shape[0] == pixels:
         return np.ascontiguousarray(image)
     method = cv2.INTER_AREA if image.shape[0] > pixels else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (pixels, pixels), interpolation=method), np.uint8)
+
+
+def resize_labels(labels: NDArray[np.uint8], pixels: int, centre: float = 1.0) -> NDArray[np.uint8]:
+    """Labels (rows, columns) at the pixels of ``resize_slice``: those of the nearest pixel, 0 where it pads."""
+    field = _field(labels, centre)
+    at = ((2 * np.arange(pixels) + 1) * field.shape[0]) // (2 * pixels)  # the stored pixel at each one's middle
+    return np.ascontiguousarray(field[np.ix_(at, at)])
 
 
 def square_margin(rows: int, columns: int) -> tuple[int, int]:
@@ -71,6 +70,18 @@ def kept_middle(side: int, share: float) -> tuple[int, int]:
     """(first pixel, pixels) of the middle ``share`` of a side; 1 = all of it."""
     kept = max(1, round(share * side))
     return (side - kept) // 2, kept
+
+
+def _field(image: NDArray[np.uint8], centre: float) -> NDArray[np.uint8]:
+    """What a view keeps of an image: padded with 0 to a square, the middle ``centre`` of its side."""
+    rows, columns = image.shape
+    top, left = square_margin(rows, columns)
+    if top or left or rows != columns:
+        side = max(rows, columns)
+        square = np.zeros((side, side), np.uint8)
+        square[top : top + rows, left : left + columns] = image
+        image = square
+    return _middle(image, centre) if centre < 1 else image
 
 
 def _middle(square: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
