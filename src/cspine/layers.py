@@ -39,6 +39,18 @@ def in_round(method: Config, round: int) -> Config:
     return merged(method, method.get("student" if round > 0 else "teacher", {}))
 
 
+def teacher_of(methods: Config, name: str) -> str:
+    """The first method whose round 0 is ``name``'s, so that one job makes it for all of them; often ``name`` itself."""
+    own = _teaching(methods[name])
+    return next(other for other, block in methods.items() if _teaching(block) == own)
+
+
+def _teaching(method: Config) -> Config:
+    """All that decides a teacher's weights."""
+    made_by = ("family", "view", "targets", "labels", "init_from", "network", "training", "augment", "continued")
+    return {key: in_round(method, 0)[key] for key in made_by}
+
+
 def last_part(block: Config) -> int:
     """The number of the last part of a training, from the block of its round; 0 for one that is not continued."""
     return len(block["continued"])

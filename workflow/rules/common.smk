@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from cspine.blocks import labels_round
 from cspine.errors import CspineError
-from cspine.layers import in_part, last_part
+from cspine.layers import in_part, last_part, teacher_of
 from cspine.methods.registry import TAUGHT_VOXELS
 from cspine.workflow import Plan
 
@@ -90,6 +90,12 @@ def of_arms(name):
     return [path for arm in arms for path in folds_of(arm["method"], name, arm["round"])]
 
 
+def made_in(wildcards, round, name):
+    """A file of a round of a method and fold; of a teacher that several methods share, the first method's."""
+    method = wildcards.method if round > 0 else teacher_of(config["methods"], wildcards.method)
+    return f"results/{method}/fold-{wildcards.fold}/round-{round}/{name}"
+
+
 def weights_file(wildcards):
     """The local weights file of a method's network, when its config names one."""
     name = block_of_round(wildcards)["network"]["weights"] if part_number(wildcards) == 0 else "none"
@@ -104,7 +110,7 @@ def model_to_start_from(wildcards):
     if name == "none":
         return []
     if name == "previous_round":
-        return f"results/{wildcards.method}/fold-{wildcards.fold}/round-{int(wildcards.round) - 1}/model.safetensors"
+        return made_in(wildcards, int(wildcards.round) - 1, "model.safetensors")
     if name in METHODS:
         return f"results/{name}/fold-{wildcards.fold}/round-{last_round(name)}/model.safetensors"
     others = f"none, previous_round, a method ({', '.join(METHODS)})"

@@ -170,7 +170,7 @@ rule predict_slices:
 rule pseudo_label:
     """Slice labels for the fractured training studies without boxes, from this round's predictions."""
     input:
-        predictions=rules.predict_slices.output.predictions,
+        predictions=lambda wildcards: made_in(wildcards, int(wildcards.round), "predictions.parquet"),
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
         labels=labels_for,

@@ -8,7 +8,7 @@ localrules:
 rule measure_pseudo_labels:
     """Boxed studies of `select`, labelled as if they had no boxes and held against these."""
     input:
-        predictions=rules.predict_slices.output.predictions,
+        predictions=lambda wildcards: made_in(wildcards, int(wildcards.round), "predictions.parquet"),
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
         labels=labels_for,
