@@ -81,7 +81,8 @@ SHARED_OUT = (  # other files, the same pixels; both test studies stay in the fi
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
 OWN_LABELS = names("assign_boxes 0") | FITTED
-LOCALIZED = f"{METHOD}.labels.assign=localized"
+SOFT = f"{METHOD}.pseudo_labels.targets=soft"
+BY_LOCALIZER = f"{METHOD}.labels.assign=localized"
 TEACHER = names("build_training_set 0 0, train 0 0, predict_slices 0 0")
 TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
 
@@ -132,9 +133,9 @@ ROWS = [
     Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),
     Row("methods.*.targets", "truth", TEACHER | TEACHERS_ENDING, given=f"{METHOD}.rounds=1", planned=True),
     Row("methods.*.labels.assign", "localized", OWN_LABELS, planned=True),
-    Row("methods.*.labels.localizer", "other", OWN_LABELS, given=LOCALIZED, planned=True),
-    Row("methods.*.labels.soft", "false", OWN_LABELS, given=LOCALIZED, planned=True),
-    Row("methods.*.labels.least", "0.01", OWN_LABELS, given=f"{LOCALIZED} {METHOD}.labels.soft=false", planned=True),
+    Row("methods.*.labels.localizer", "other", OWN_LABELS, given=BY_LOCALIZER, planned=True),
+    Row("methods.*.labels.soft", "false", OWN_LABELS, given=BY_LOCALIZER, planned=True),
+    Row("methods.*.labels.least", "0.01", OWN_LABELS, given=f"{BY_LOCALIZER} {METHOD}.labels.soft=false", planned=True),
     Row("methods.*.labels.rim", "1", OWN_LABELS, given=f"{METHOD}.labels.rim_weight=0.5", planned=True),
     Row("methods.*.labels.rim_weight", "0.5", OWN_LABELS, given=f"{METHOD}.labels.rim=1", planned=True),
     Row("methods.*.labels.between", "1", OWN_LABELS, planned=True),
@@ -195,6 +196,15 @@ ROWS = [
         ROUND_1,
     ),
     Row("methods.*.continued", "[{training: {epochs: 1}}]", TAUGHT | names("train 0 1 0"), planned=True),
+    Row("methods.*.pseudo_labels.evidence", "presence", LABELLED, given=SOFT, planned=True),
+    Row("methods.*.pseudo_labels.along_z", "smooth", LABELLED, given=SOFT),
+    Row("methods.*.pseudo_labels.smooth_slices", "3", LABELLED, given=f"{SOFT} {METHOD}.pseudo_labels.along_z=smooth"),
+    Row("methods.*.pseudo_labels.positives", "top", LABELLED),
+    Row("methods.*.pseudo_labels.top_slices", "2", LABELLED, given=f"{METHOD}.pseudo_labels.positives=top"),
+    Row("methods.*.pseudo_labels.targets", "soft", LABELLED),
+    Row("methods.*.pseudo_labels.confidence", "margin", LABELLED),
+    Row("methods.*.pseudo_labels.keep_share", "0.5", names("pseudo_label 0 0"), perhaps=LABELLED),  # one study a level
+    Row("methods.*.pseudo_labels.boxed_studies", "united", LABELLED),
     Row("methods.*.pseudo_labels.threshold", "0.01", LABELLED),
     Row("methods.*.pseudo_labels.agree_with_study", "false", LABELLED, given=f"{METHOD}.pseudo_labels.threshold=0.01"),
     Row("methods.*.pseudo_labels.at_least_one_run", "true", LABELLED),

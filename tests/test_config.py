@@ -12,7 +12,7 @@ import pytest
 from cspine.blocks import BLOCKS, block, method_of
 from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
-from cspine.layers import Config, merged
+from cspine.layers import Config, merged, teacher_of
 from cspine.running import function_of, typed_config
 from cspine.signature import known_stages
 
@@ -180,19 +180,37 @@ def test_a_variant_takes_the_other_methods_values_and_changes_its_own() -> None:
     assert original["rounds"] == 2
 
 
-def evidence(setting: str) -> Config:
-    raw = merged(DEFAULT, read_yaml(next(p for p in PRESETS if p.name == "evidence.yaml")))
+def evidence(setting: str, preset: str = "evidence.yaml") -> Config:
+    raw = merged(DEFAULT, read_yaml(next(p for p in PRESETS if p.name == preset)))
     return complete_config(raw | {"set": setting}, SCHEMA)
 
 
-def test_the_arms_of_the_evidence_have_the_same_optimiser_steps() -> None:
-    config = evidence("")
-    trainings = [method_of(config, b["method"], b["round"])["training"] for b in config["evidence"].values()]
-    assert len(trainings) == 3 and len({t["epochs"] * t["epoch_steps"] for t in trainings}) == 1
+@pytest.mark.parametrize(("preset", "arms"), [("evidence.yaml", 3), ("ablation.yaml", 19)])
+def test_the_arms_of_the_evidence_have_the_same_optimiser_steps(preset: str, arms: int) -> None:
+    config = evidence("", preset)
+    found = config["evidence"]["arms"].values()
+    trainings = [method_of(config, b["method"], b["round"])["training"] for b in found]
+    assert len(trainings) == arms and len({t["epochs"] * t["epoch_steps"] for t in trainings}) == 1
+
+
+def test_the_arms_of_the_ablation_differ_by_what_their_words_say_and_share_two_teachers() -> None:
+    config = evidence("", "ablation.yaml")
+    teachers = {name: teacher_of(config["methods"], name) for name in config["methods"]}
+    assert set(teachers.values()) == {"presence", "semi_supervised", "localized", "truth"}
+    assert teachers["rounds"] == teachers["soft"] == "localized"
+    students = [
+        method_of(config, b["method"], b["round"]) for b in config["evidence"]["arms"].values() if b["round"] == 1
+    ]
+    assert all(one != other for i, one in enumerate(students) for other in students[:i])
+
+
+def test_the_evidence_refuses_arms_that_differ_in_steps_or_do_not_exist() -> None:
     with pytest.raises(CspineError, match="expected the same optimiser steps"):
         evidence("methods.semi_supervised.student.training.epochs=1")
-    with pytest.raises(CspineError, match=r"evidence.truth: no round 1 of truth"):
-        evidence("evidence.truth.round=1")
+    with pytest.raises(CspineError, match=r"evidence.arms.truth: no round 1 of truth"):
+        evidence("evidence.arms.truth.round=1")
+    with pytest.raises(CspineError, match="no arm 'other'"):
+        evidence("evidence.way=[other, truth]")
 
 
 def test_the_student_is_the_teacher_with_the_students_differences() -> None:

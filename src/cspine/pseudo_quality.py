@@ -43,7 +43,7 @@ class Cells:
         studies: how many; the slices of one are in z-order.
         study: (slices,) which of them a slice belongs to.
         label: (slices, columns) pseudo-label 0..1; NaN where it is left out.
-        probability: (slices, columns) of the model.
+        probability: (slices, columns) behind the label: of the model, or what neighbours and localizer made of it.
         reference: (slices, columns) 1 or 0; NaN where the reference says nothing: such a cell counts nowhere.
         open: (slices, columns) False where the study's label alone settles it; calibration is over the others.
         confidence: (slices, columns) what the label counts in the loss; None: all alike.

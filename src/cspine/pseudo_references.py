@@ -40,7 +40,7 @@ class Labelled:
         study: (slices,) the row of ``fractured`` each slice belongs to.
         fractured: (studies, 7) of train.csv: 1, 0 or NaN (unknown).
         label: (slices, 7) 0..1, NaN where left out; 0 in a study that got none.
-        probability: (slices, 7) of the model.
+        probability: (slices, 7) behind the label.
         confidence: (slices, 7) 0..1, what each label counts in the loss; 1 where the labels come without.
     """
 
@@ -67,13 +67,19 @@ def boxed_select_studies(studies: pd.DataFrame, folds: pd.DataFrame, labels: pd.
     return studies[chosen].assign(boxed=False).sort_values(UID, ignore_index=True)
 
 
-def labelled(predictions: pd.DataFrame, studies: pd.DataFrame, pseudo_labels: pd.DataFrame) -> Labelled:
+def labelled(
+    predictions: pd.DataFrame,
+    studies: pd.DataFrame,
+    pseudo_labels: pd.DataFrame,
+    evidence: pd.DataFrame | None = None,
+) -> Labelled:
     """Every predicted slice of ``studies`` with its pseudo-label.
 
     Args:
         predictions: predictions.parquet.
         studies: rows of index/studies.parquet, by name.
         pseudo_labels: from ``pseudo.pseudo_labels_of``; a study that it dropped is labelled 0 throughout.
+        evidence: soft labels of all slices, which is the probability behind the labels; None = the model's own.
     """
     columns = ["cohort", UID, "slice_number", "z_index", *VERTEBRAE]
     own = (predictions["cohort"] == "train") & predictions[UID].isin(studies[UID])
@@ -82,7 +88,8 @@ def labelled(predictions: pd.DataFrame, studies: pd.DataFrame, pseudo_labels: pd
     label = joined[list(VERTEBRAE)].to_numpy(dtype=np.float64, copy=True)
     label[~rows[UID].isin(pseudo_labels[UID]).to_numpy()] = 0.0
     place = pd.Index(studies[UID]).get_indexer(pd.Index(rows[UID])).astype(np.int64)
-    probability = rows[list(VERTEBRAE)].to_numpy(dtype=np.float64)
+    behind = rows if evidence is None else rows[SLICE].merge(evidence, on=SLICE, how="left", validate="1:1")
+    probability = behind[list(VERTEBRAE)].to_numpy(dtype=np.float64)
     sure = joined.reindex(columns=[f"confidence_{v}" for v in VERTEBRAE], fill_value=1.0).to_numpy(dtype=np.float64)
     return Labelled(rows[columns[:4]], place, truth_of(studies)[:, 1:], label, probability, sure)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cspine.errors import CspineError
 
@@ -68,6 +68,11 @@ class PseudoConfig:
     def needs_choices(self) -> bool:
         """Whether something of them is chosen on the boxed studies of ``select``."""
         return self.threshold == "select" or self.along_z == "run"
+
+
+def evidence_only(config: PseudoConfig) -> PseudoConfig:
+    """The same without its rules: every slice's probability, which the rules cut labels from."""
+    return replace(config, targets="soft", at_least_one_run=False, keep_share=1.0, without_positives="keep")
 
 
 def _is_number(value: object) -> bool:

@@ -11,7 +11,7 @@ from cspine.bootstrap import multiplicities, resamples
 from cspine.errors import CspineError
 from cspine.metric import Floats
 from cspine.progress import say
-from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.config import PseudoConfig, evidence_only
 from cspine.pseudo.labels import choices_on, labels_apart, pseudo_labels_of
 from cspine.pseudo.who import labels_seen, unlabelled_studies
 from cspine.pseudo_quality_table import Ways, quality_table
@@ -71,14 +71,21 @@ def measure_pseudo_labels(
     places = None if localization is None else read_table(localization)
     fold = config.pseudo.fold
     boxed, seen = boxed_select_studies(index, roles, taught, fold), labels_seen(taught, roles, fold)
-    select = labelled(predicted, boxed, labels_apart(predicted, boxed, seen, config.pseudo, places))
+    soft = evidence_only(config.pseudo)
+    select = labelled(
+        predicted,
+        boxed,
+        labels_apart(predicted, boxed, seen, config.pseudo, places),
+        labels_apart(predicted, boxed, seen, soft, places),
+    )
     shown = None if places is None else shown_by(select, places)
     arms: dict[str, Ways] = {"boxes": cells_by_boxes(select, has_box(select, taught), shown)}
     counts = dict.fromkeys(("boxes", "truth"), _counts(select, config, config.seed))
     if truth is not None:
         hidden = read_table(truth)
         others, made = unlabelled_studies(index, roles, fold), choices_on(predicted, boxed, seen, config.pseudo, places)
-        unboxed = labelled(predicted, others, pseudo_labels_of(predicted, others, config.pseudo, places, made)[0])
+        tables = [pseudo_labels_of(predicted, others, how, places, made)[0] for how in (config.pseudo, soft)]
+        unboxed = labelled(predicted, others, *tables)
         for arm, found in (("truth", select), ("unboxed", unboxed)):
             arms[arm] = cells_by_truth(found, fractured_by_truth(found, hidden), localised=places is not None)
         counts["unboxed"] = _counts(unboxed, config, config.seed + 1)  # other studies, drawn on their own
