@@ -286,7 +286,7 @@ ARMS = [
     Row("evidence.way", "[student, truth]", WEIGHED),
 ]
 
-# The localizers: one of them is changed, and only its own chain executes. Their blocks repeat the keys of a method's.
+# One of the localizers is changed, and only its own chain executes. Their blocks repeat the keys of a method's.
 LOCALIZED = """\
 size: smoke
 data: {shards: 1}
@@ -306,12 +306,15 @@ RELEARNT = names(
     "train box_ratio 0 0, train box_ratio 0 1, predict_localizer box_ratio 0 0, predict_localizer box_ratio 0 1, "
     "localize_slices box_ratio 0, compare_localizers"
 )
-PARTED = names(
-    ", ".join(
-        f"build_localizer_set 0 {inner}, train {name} 0 {inner}, predict_localizer {name} 0 {inner}, "
-        f"localize_slices {name} 0"
-        for name in ("box_ratio", "presence", "segmentation")
-        for inner in range(3)
+PARTED = frozenset(
+    name
+    for localizer in ("box_ratio", "presence", "segmentation")
+    for inner in range(3)
+    for name in (
+        f"build_localizer_set 0 {inner}",
+        f"train {localizer} 0 {inner}",
+        f"predict_localizer {localizer} 0 {inner}",
+        f"localize_slices {localizer} 0",
     )
 )
 LOCALIZER_ROWS = [
