@@ -17,6 +17,7 @@ except CspineError as error:
 config = PLAN.config
 METHODS = sorted(config["methods"])
 LOCALIZERS = sorted(config["localizers"])
+FRACTURE_METHODS = [name for name in METHODS if config["methods"][name]["targets"] != "presence"]
 SUBMITTED = config["submission"]["method"]
 SHARDS = range(config["data"]["shards"])
 COHORTS = ["train", "test"]

@@ -85,14 +85,15 @@ rule evaluate:
 rule error_analysis:
     """What every method gets wrong, and the submission where the truth of the test studies is known."""
     input:
-        methods=expand("results/{method}/errors/errors.txt", method=METHODS),
+        methods=expand("results/{method}/errors/errors.txt", method=FRACTURE_METHODS),
         submission="results/submission_errors/errors.txt" if PLAN.is_phantom else [],
     log:
         "logs/error_analysis.txt",
     conda:
         "../../envs/tables.yaml"
     shell:
-        "(for text in {input}; do echo; cat $text; done; echo; echo 'the same as tables: beside {input}') | tee {log}"
+        "(for text in {input}; do echo; cat $text; done; echo; echo 'Tables of the same (docs/errors.md) are beside {input}.') "
+        "| tee {log}"
 
 
 rule pseudo_quality:

@@ -2,7 +2,7 @@
 
 ASSUME: the highest threshold at which the wanted share of the fractures of the folds' select studies is found; one for
 patients, and one for all vertebrae of the suspicious patients together: a single level has too few fractures to choose
-by.
+by. The error analysis has thresholds that favour neither side (``balanced_point``).
 """
 
 from __future__ import annotations
