@@ -12,6 +12,7 @@ from cspine.labels import SLICE_KEY
 from cspine.studies import UID, UNKNOWN, VERTEBRAE
 
 CALLED = 0.5  # a soft label says fractured from here on
+OF_BOXED = ("box", "unboxed")  # sources of slices of boxed studies, also of one whose boxes are all left out
 STUDIES = ("boxed", "several")  #: which studies: all with a box, or those of several fractured vertebrae
 MEASURES = ("precision", "recall", "f1")
 COLUMNS = [
@@ -27,7 +28,7 @@ def label_quality(labels: pd.DataFrame, truth: pd.DataFrame, draws: int = 1000, 
     and no miss. Intervals (95 %) are over studies drawn with replacement.
 
     Args:
-        labels: StudyInstanceUID, slice_number, source ("box" in a boxed slice), C1..C7 (0..1; NaN, UNKNOWN = unknown).
+        labels: StudyInstanceUID, slice_number, source (OF_BOXED: of a boxed study), C1..C7 (NaN, UNKNOWN = unknown).
         truth: StudyInstanceUID, slice_number, fractured_C1..fractured_C7, of every slice of ``labels``.
         draws: resamples of the studies.
         seed: of the resamples.
@@ -38,7 +39,7 @@ def label_quality(labels: pd.DataFrame, truth: pd.DataFrame, draws: int = 1000, 
     Raises:
         CspineError: the truth lacks a slice of a boxed study.
     """
-    boxed = labels.loc[labels["source"] == "box", UID].unique()
+    boxed = labels.loc[labels["source"].isin(OF_BOXED), UID].unique()
     known = truth[truth[UID].isin(boxed)]
     joined = known.merge(labels, on=SLICE_KEY, how="left", validate="1:1", suffixes=("_truth", ""))
     _check_truth(labels[labels[UID].isin(boxed)], known)
