@@ -263,6 +263,7 @@ def test_the_stages_that_compute_with_torch_use_a_gpu() -> None:
     assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {
         "train",
         "predict_slices",
+        "predict_localizer",
         "predict_with_bundle",
     }
 

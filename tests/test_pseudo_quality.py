@@ -20,9 +20,9 @@ from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import LabelConfig, label_slices_from_boxes
 from cspine.pseudo.config import PseudoConfig
-from cspine.pseudo_quality import ALL, BINS, MEASURES, Cells, measures_of, reliability, sums_of
-from cspine.pseudo_quality_table import DIFFERENCES, quality_table
-from cspine.pseudo_references import boxed_select_studies, cells_by_boxes, cells_by_truth, has_box, labelled
+from cspine.pseudo_quality.figures import ALL, BINS, MEASURES, Cells, measures_of, reliability, sums_of
+from cspine.pseudo_quality.references import boxed_select_studies, cells_by_boxes, cells_by_truth, has_box, labelled
+from cspine.pseudo_quality.table import DIFFERENCES, quality_table
 from cspine.stages.measure_pseudo_labels import QualityConfig, measure_pseudo_labels
 from cspine.stages.write_pseudo_quality import QualityTextConfig, write_pseudo_quality
 from cspine.studies import UID, VERTEBRAE

@@ -36,6 +36,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield from _of_localizer(name, block)
     for name, block in config["methods"].items():
         yield from _of_targets(config, name, block)
+        yield from _of_labels(config, name, block)
         yield from _of_init_from(config, name)
         for role in ("teacher", "student"):
             in_role = merged(block, block.get(role, {}))
@@ -156,6 +157,15 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
         yield ["evidence", "way"], "expected two arms, from and to, or none"
     if steps and not is_phantom(config):
         yield ["evidence"], "the truth is known of the phantom only; expected data.root: data/phantom"
+
+
+def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
+    """A localizer that is asked is there."""
+    asked = block["labels"]["assign"] == "localized" or block["pseudo_labels"]["evidence"] != "fracture"
+    localizer = block["labels"]["localizer"]
+    if asked and localizer not in config["localizers"]:
+        known = ", ".join(sorted(config["localizers"]))
+        yield ["methods", name, "labels", "localizer"], f"no localizer {localizer!r}; the localizers are: {known}"
 
 
 def _of_targets(config: Config, name: str, block: Config) -> Iterator[Mistake]:

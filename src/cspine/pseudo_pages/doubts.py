@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cspine.pseudo_quality import POSITIVE
+from cspine.pseudo_quality.figures import POSITIVE
 from cspine.studies import UID, VERTEBRAE
 
 COLUMNS = [UID, "vertebra", "first", "last", "peak", "slices", "mean", "highest", "doubt"]

@@ -14,8 +14,7 @@ from cspine.progress import say
 from cspine.pseudo.config import PseudoConfig, evidence_only
 from cspine.pseudo.labels import choices_on, labels_apart, pseudo_labels_of
 from cspine.pseudo.who import labels_seen, unlabelled_studies
-from cspine.pseudo_quality_table import Ways, quality_table
-from cspine.pseudo_references import (
+from cspine.pseudo_quality.references import (
     Labelled,
     boxed_select_studies,
     cells_by_boxes,
@@ -25,6 +24,7 @@ from cspine.pseudo_references import (
     labelled,
     shown_by,
 )
+from cspine.pseudo_quality.table import Ways, quality_table
 from cspine.stage import InPath, OutPath
 from cspine.tables import read_table, write_table
 

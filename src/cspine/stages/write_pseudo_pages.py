@@ -16,7 +16,7 @@ from cspine.pseudo_pages.doubts import doubtful_runs, studies_to_show
 from cspine.pseudo_pages.matrices import draw_matrices
 from cspine.pseudo_pages.page import DoubtfulRun, Shown, ShownStudy, labels_page
 from cspine.pseudo_pages.runs_shown import draw_run, run_rows, run_table
-from cspine.pseudo_references import boxed_select_studies
+from cspine.pseudo_quality.references import boxed_select_studies
 from cspine.stage import InPath, OutCopy
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table

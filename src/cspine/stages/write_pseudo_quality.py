@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cspine.errors import CspineError
-from cspine.pseudo_quality_texts import quality_text
+from cspine.pseudo_quality.texts import quality_text
 from cspine.scores import SIZES
 from cspine.stage import InPath, OutPath
 from cspine.tables import read_table

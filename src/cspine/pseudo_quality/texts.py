@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from cspine.pseudo_quality import ALL
-from cspine.pseudo_quality_table import LEAST_FRACTURED, LEAST_STUDIES
+from cspine.pseudo_quality.figures import ALL
+from cspine.pseudo_quality.table import LEAST_FRACTURED, LEAST_STUDIES
 from cspine.score_texts import CLAIMS, TOO_FEW, data_name
 from cspine.studies import VERTEBRAE
 

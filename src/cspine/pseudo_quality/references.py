@@ -23,7 +23,7 @@ from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import Floats
 from cspine.partial_labels import truth_of
-from cspine.pseudo_quality import ALL, Cells
+from cspine.pseudo_quality.figures import ALL, Cells
 from cspine.slice_targets import targets_from_truth
 from cspine.studies import UID, VERTEBRAE
 

@@ -11,7 +11,7 @@ import pandas as pd
 from cspine.bootstrap import Measured
 from cspine.folds import LEAST_BOXED
 from cspine.metric import Floats
-from cspine.pseudo_quality import ALL, Cells, Sums, measures_of, reliability, sums_of
+from cspine.pseudo_quality.figures import ALL, Cells, Sums, measures_of, reliability, sums_of
 from cspine.scores import LEAST_OF_A_CLASS
 
 #: What is measured: whose labels, against which reference.
@@ -27,7 +27,7 @@ LEAST_STUDIES, LEAST_FRACTURED = LEAST_BOXED, LEAST_OF_A_CLASS  #: below this a 
 COLUMNS = ["arm", "than", "compared", "vertebra", "measure", "bin", "slices", "predicted",
            "value", "low", "high", "holds_zero", "studies", "fractured", "measurable"]  # fmt: skip
 
-Ways = Mapping[str, Cells]  # by the names of ``pseudo_references.COMPARED``
+Ways = Mapping[str, Cells]  # by the names of ``references.COMPARED``
 
 
 def quality_table(arms: Mapping[str, Ways], counts: Mapping[str, Floats]) -> pd.DataFrame:
