@@ -197,6 +197,13 @@ ROWS = [
     ),
     Row("methods.*.continued", "[{training: {epochs: 1}}]", TAUGHT | names("train 0 1 0"), planned=True),
     Row("methods.*.pseudo_labels.evidence", "presence", LABELLED, given=SOFT, planned=True),
+    Row(
+        "methods.*.pseudo_labels.localizer",
+        "other",
+        LABELLED,
+        given=f"{SOFT} {METHOD}.pseudo_labels.evidence=presence",
+        planned=True,
+    ),
     Row("methods.*.pseudo_labels.along_z", "smooth", LABELLED, given=SOFT),
     Row("methods.*.pseudo_labels.smooth_slices", "3", LABELLED, given=f"{SOFT} {METHOD}.pseudo_labels.along_z=smooth"),
     Row("methods.*.pseudo_labels.positives", "top", LABELLED),

@@ -139,10 +139,13 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
             "methods.semi_supervised.labels.localizer: no localizer 'spine'; the localizers are: box_ratio, presence",
         ),
         (
-            "methods.semi_supervised.pseudo_labels.evidence=both methods.semi_supervised.labels.localizer=spine",
-            "methods.semi_supervised.labels.localizer: no localizer 'spine'",
+            "methods.semi_supervised.pseudo_labels={evidence: both, localizer: spine}",
+            "methods.semi_supervised.pseudo_labels.localizer: no localizer 'spine'",
         ),
-        ("methods.semi_supervised.pseudo_labels.threshold=best", "methods.semi_supervised.pseudo_labels.threshold: fou"),
+        (
+            "methods.semi_supervised.pseudo_labels.threshold=best",
+            "methods.semi_supervised.pseudo_labels.threshold: fou",
+        ),
         (
             "localizers.segmentation.network.cube=30",
             "localizers.segmentation.network.cube: found 30; 3 levels of channels halve it 2 times, expected a mul",

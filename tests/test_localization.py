@@ -13,6 +13,7 @@ from cspine.localization.anatomy import order_violations
 from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO, SHOWN
 from cspine.localization.ensembles import mean_of_models, only_where_shown
 from cspine.localization.parts import inner_parts
+from cspine.stages.build_localizer_set import LocalizerSetConfig, build_localizer_set
 from cspine.stages.localize_slices import COLUMNS, check_models
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 from cspine.tables import read_table, write_table
@@ -116,6 +117,20 @@ def test_parts_take_their_share_of_both_roles_and_do_not_hang_on_the_order_of_th
     assert all(np.ptp(counts) <= 1 for counts in of_role)
 
 
+def test_voxels_of_masks_stand_beside_their_slice_for_a_family_that_is_taught_them(chain: Localizer) -> None:
+    plain = chain.build(0)
+    voxels = plain.loc[plain["z_index"] < 2, [UID, "z_index"]].assign(mask=[f"{z}".encode() for z in (0, 1) * 5])
+    paths = [chain.folder / "masks-0.parquet", chain.folder / "masks-1.parquet"]
+    write_table(voxels[:3], paths[0])
+    write_table(voxels[3:], paths[1])
+    extents, slices, folds = (chain.folder / f"{name}.parquet" for name in ("extents", "slices", "folds"))
+    config = LocalizerSetConfig(fold=0, inner=0, parts=PARTS, seed=1)
+    build_localizer_set(extents, slices, folds, chain.folder / "with.parquet", masks=paths, config=config)
+    table = read_table(chain.folder / "with.parquet")
+    assert table.drop(columns="mask").equals(plain)
+    assert table["mask"].notna().sum() == 10 and (table.loc[table["z_index"] == 1, "mask"] == b"1").all()
+
+
 def test_too_few_segmented_studies_are_answered_with_the_keys_that_help() -> None:
     folds = pd.DataFrame({"fold": 0, UID: ["a", "b", "c"], "role": ["train", "heldout", "train"]})
     with pytest.raises(CspineError, match=r"fold 0 has 1 segmented studies .* localization\.inner: 2 needs at least 2"):
@@ -126,7 +141,7 @@ def test_places_are_means_of_the_models_that_know_them_and_only_where_something_
     key = {"cohort": "train", UID: "1", "slice_number": [1, 2, 3], "z_index": [0, 1, 2]}
     one = pd.DataFrame(key | dict.fromkeys(OUTPUTS, 0.25))
     two = one.assign(present_C2=[0.9, 0.9, 0.1], ratio_T=[0.25, 0.25, -0.2])
-    two[list(BOX)] = np.array([[0.75], [np.nan], [0.75]])
+    two[list(BOX)] = np.repeat([[0.75], [np.nan], [0.75]], len(BOX), axis=1)
     table = only_where_shown(mean_of_models([one, two]))
     assert table["box_x0"].tolist()[:2] == [0.5, 0.25] and np.isnan(table["box_x0"][2])
     assert table["middle_C2_x"].notna().tolist() == [True, True, False]

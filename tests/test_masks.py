@@ -14,6 +14,7 @@ import pytest
 
 from cspine.dicom import read_study
 from cspine.errors import CspineError
+from cspine.localization.columns import BOX, PIXELS
 from cspine.masks import BoneMap, Stack, StudyMask, lay_over, read_nifti
 from cspine.masks.bone import BONE_HU, bone_maps, spread_over
 from cspine.masks.laying import UNKNOWN
@@ -358,6 +359,12 @@ def test_presence_of_phantom_files_is_the_truth_also_of_a_study_numbered_from_th
         truth = {t.slice_number: list(t.present) for t in record.truths}
         wrong = [n for n, row in present.loc[uid].iterrows() if truth[int(str(n))] != row.tolist()]
         assert len(present.loc[uid]) == len(record.truths) and len(wrong) <= (1 if uid == "1.2.1" else 0), uid
+    extents = out["extents"]
+    assert extents[[UID, "z_index"]].equals(out["presence"][[UID, "z_index"]])
+    assert np.array_equal(extents[list(PIXELS[:7])] > 0, out["presence"][list(VERTEBRAE)] > 0)
+    assert set(extents.loc[extents["pixels_T"] > 0, UID]) >= {"1.2.1"}
+    boxed = extents[list(BOX)].dropna()
+    assert (boxed >= 0).all(axis=None) and (boxed <= 1).all(axis=None) and (boxed["box_x0"] < boxed["box_x1"]).all()
     masks = out["masks"].set_index(UID)
     assert set(masks["orientation"]) == {"header"} and (masks["bone_share"] > 0.7).all()
     assert masks["levels"]["1.2.1"] == "C1 C2 C3 C4 C5 C6 C7 T1" and masks["strays"]["1.2.1"] > 0

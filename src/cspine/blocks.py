@@ -145,7 +145,8 @@ def _compare_localizers(config: Config) -> Block:
 
 def _pseudo_label(config: Config, method: str, fold: str, round: str) -> Block:
     # the labels that predictions of this round give to the next
-    return {"fold": int(fold), "round": int(round) + 1, **config["methods"][method]["pseudo_labels"]}
+    pseudo = config["methods"][method]["pseudo_labels"]
+    return {"fold": int(fold), "round": int(round) + 1, **{k: v for k, v in pseudo.items() if k != "localizer"}}
 
 
 def _measure_pseudo_labels(config: Config, method: str, fold: str, round: str) -> Block:

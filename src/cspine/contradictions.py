@@ -161,11 +161,15 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
 
 def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
     """A localizer that is asked is there."""
-    asked = block["labels"]["assign"] == "localized" or block["pseudo_labels"]["evidence"] != "fracture"
-    localizer = block["labels"]["localizer"]
-    if asked and localizer not in config["localizers"]:
-        known = ", ".join(sorted(config["localizers"]))
-        yield ["methods", name, "labels", "localizer"], f"no localizer {localizer!r}; the localizers are: {known}"
+    labels, pseudo = block["labels"], block["pseudo_labels"]
+    for key, asked in (
+        ("labels", labels["assign"] == "localized"),
+        ("pseudo_labels", pseudo["evidence"] != "fracture"),
+    ):
+        localizer = block[key]["localizer"]
+        if asked and localizer not in config["localizers"]:
+            known = ", ".join(sorted(config["localizers"]))
+            yield ["methods", name, key, "localizer"], f"no localizer {localizer!r}; the localizers are: {known}"
 
 
 def _of_targets(config: Config, name: str, block: Config) -> Iterator[Mistake]:

@@ -208,19 +208,18 @@ def labels_for(wildcards):
 
 def localization_for(wildcards):
     """What a method's localizer says, for the boxes: of models that have not seen the fold's held-out studies."""
-    localized = config["methods"][wildcards.method]["labels"]["assign"] == "localized"
-    return localization_of(wildcards) if localized else []
+    labels = config["methods"][wildcards.method]["labels"]
+    return localization_of(labels["localizer"], wildcards) if labels["assign"] == "localized" else []
 
 
 def localization_for_pseudo_labels(wildcards):
     """The same for pseudo-labels, where they ask which vertebrae a slice shows."""
-    asked = config["methods"][wildcards.method]["pseudo_labels"]["evidence"] != "fracture"
-    return localization_of(wildcards) if asked else []
+    pseudo = config["methods"][wildcards.method]["pseudo_labels"]
+    return localization_of(pseudo["localizer"], wildcards) if pseudo["evidence"] != "fracture" else []
 
 
-def localization_of(wildcards):
-    """The table of a method's localizer and a fold."""
-    localizer = config["methods"][wildcards.method]["labels"]["localizer"]
+def localization_of(localizer, wildcards):
+    """The table of a localizer and a fold."""
     return f"results/localization/{localizer}/fold-{fold_of(wildcards)}.parquet"
 
 

@@ -47,8 +47,8 @@ def comparison_text(
         f"localizers on {data_name(phantom)}",
         CLAIMS[size],
         f"folds run: {', '.join(map(str, folds_run))}; [95 % interval] over {bootstrap} resamples of studies",
-        "clean-up: presence put in anatomical order; ratio: voxels here / largest number in a slice of the study;",
-        "          F1 at 0.5 and errors over the slices that a mask shows; -- = the localizer has no such output",
+        "clean-up: presence put in anatomical order",
+        "ratio: voxels here / their largest number in a slice of the study; -- = no such output",
     ]
     for cohort, words in COHORTS.items():
         of_cohort = rows[rows["cohort"] == cohort]
