@@ -135,16 +135,16 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ),
         ("localizers.presence.rounds=2", "localizers.presence.rounds: unknown key"),
         (
-            "methods.semi_supervised.labels={assign: localized, localizer: spine}",
-            "methods.semi_supervised.labels.localizer: no localizer 'spine'; the localizers are: box_ratio, presence",
+            "methods.x={extends: semi_supervised, labels: {assign: localized, localizer: spine}}",
+            "methods.x.labels.localizer: no localizer 'spine'; the localizers are: box_ratio, presence",
         ),
         (
-            "methods.semi_supervised.pseudo_labels={evidence: both, localizer: spine}",
-            "methods.semi_supervised.pseudo_labels.localizer: no localizer 'spine'",
+            "methods.x={extends: semi_supervised, pseudo_labels: {evidence: both, localizer: spine}}",
+            "methods.x.pseudo_labels.localizer: no localizer 'spine'",
         ),
         (
             "methods.semi_supervised.pseudo_labels.threshold=best",
-            "methods.semi_supervised.pseudo_labels.threshold: fou",
+            "methods.semi_supervised.pseudo_labels.threshold: f",
         ),
         (
             "localizers.segmentation.network.cube=30",

@@ -162,10 +162,8 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
 def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
     """A localizer that is asked is there."""
     labels, pseudo = block["labels"], block["pseudo_labels"]
-    for key, asked in (
-        ("labels", labels["assign"] == "localized"),
-        ("pseudo_labels", pseudo["evidence"] != "fracture"),
-    ):
+    asked_by = {"labels": labels["assign"] == "localized", "pseudo_labels": pseudo["evidence"] != "fracture"}
+    for key, asked in asked_by.items():
         localizer = block[key]["localizer"]
         if asked and localizer not in config["localizers"]:
             known = ", ".join(sorted(config["localizers"]))

@@ -9,7 +9,7 @@ TARGETS = {
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
     "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
     "error_analysis": "what each method gets wrong, at which level, in which studies: results/<method>/errors/",
-    "pseudo_quality": "how good the pseudo-labels are, by boxes that were not shown; pseudo_pages shows the doubtful ones",
+    "pseudo_quality": "how good the pseudo-labels are, by boxes that were not shown; pseudo_pages: doubtful ones",
     "localizers": "which vertebrae a slice shows: all localizers of the config against masks they have not seen",
     "evidence": "does the method work? On its own phantom, in experiments/evidence/ (half an hour on 2 cores)",
     "ablation": "what does each improvement buy? Likewise, in experiments/ablation/ (an hour and a half on 2 cores)",
