@@ -10,19 +10,26 @@ import pandas as pd
 import pytest
 import torch
 
+from cspine.cache.codecs import decode
 from cspine.errors import CspineError
 from cspine.hashing import file_digest
-from cspine.localization.columns import BOX, DICE, OUTPUTS
+from cspine.localization.columns import BOX, DICE, OUTPUTS, SLICE
+from cspine.masks.extents import COLUMNS as EXTENTS
+from cspine.masks.extents import extent_of
 from cspine.masks.laying import UNKNOWN
 from cspine.methods import volume_segmenter
 from cspine.methods.volume_segmenter import NetworkConfig
 from cspine.models import read_model, save_model
 from cspine.precision import Precision
+from cspine.stages.build_localizer_set import LocalizerSetConfig, build_localizer_set
+from cspine.stages.localize_slices import LocalizeConfig, localize_slices
+from cspine.stages.predict_localizer import predict_localizer
+from cspine.stages.predict_slices import PredictConfig
 from cspine.stages.train import TrainConfig, train
 from cspine.studies import PRESENCE, UID, VERTEBRAE
-from cspine.tables import read_table
+from cspine.tables import read_table, write_table
 from cspine.volumes.loss import SegmentationLoss
-from small_volumes import AUGMENT, COLUMNS, NETWORK, ROWS, labels_of, write_volumes
+from small_volumes import AUGMENT, COLUMNS, NETWORK, PIXELS, ROWS, labels_of, write_volumes
 from training_makers import config_of
 
 CONFIG = NetworkConfig(**NETWORK)
@@ -31,7 +38,7 @@ CPU = torch.device("cpu")
 
 
 def trained(folder: Path, name: str, augment: dict[str, Any] = AUGMENT, seed: int = 7, **changes: Any) -> Path:
-    """The model of a training on the studies in ``folder``."""
+    """The model of a training on the training set in ``folder``."""
     training = config_of(**{"batch_size": 2, "epochs": 1, "epoch_steps": 2, **changes})
     config = TrainConfig("volume_segmenter", "slice", seed, NETWORK, training, augment)
     scratch = folder / name / "scratch"
@@ -129,6 +136,39 @@ def test_what_is_said_about_each_slice_is_whole_and_in_order_also_of_a_study_in_
     alone = localized(model, tmp_path, index[index[UID] == "1.2"])[0]
     assert alone[list(OUTPUTS)].equals(found[2][list(OUTPUTS)])  # whichever studies are asked about beside it
     assert alone[list(DICE)].isna().all(axis=None)  # nobody gave its mask
+
+
+def test_the_stages_carry_voxels_to_the_model_and_its_dice_to_the_table_of_studies(tmp_path: Path) -> None:
+    index = write_volumes(tmp_path, (20, 26, 30, 24))
+    segmented = ["1.0", "1.1", "1.2"]
+    masks = read_table(tmp_path / "masks.parquet").merge(index[[UID, "z_index", "slice_number"]])
+    masks = masks[masks[UID].isin(segmented)]
+    extents = pd.DataFrame(np.stack([extent_of(decode(blob, PIXELS)) for blob in masks["mask"]]), columns=list(EXTENTS))
+    write_table(pd.concat([masks[list(SLICE)].reset_index(drop=True), extents], axis=1), tmp_path / "extents.parquet")
+    write_table(index, tmp_path / "slices.parquet")
+    roles = [(0, "1.0", "train"), (0, "1.1", "select"), (0, "1.2", "heldout"), (0, "1.3", "train")]
+    write_table(pd.DataFrame(roles, columns=["fold", UID, "role"]), tmp_path / "folds.parquet")
+    voxels = [tmp_path / "masks.parquet"]
+    extents_of, slices, folds = (tmp_path / f"{name}.parquet" for name in ("extents", "slices", "folds"))
+    training_set = tmp_path / "training_set.parquet"
+    for inner in range(2):
+        place = tmp_path / str(inner)
+        part = LocalizerSetConfig(fold=0, inner=inner, parts=2)
+        build_localizer_set(extents_of, slices, folds, training_set, masks=voxels, config=part)
+        taught = read_table(training_set)
+        assert set(taught[UID]) == {"1.0", "1.1"} and taught["mask"].map(len).min() > 0
+        model, parts = trained(tmp_path, str(inner), batch_size=2), place / "parts"
+        parts.mkdir()
+        shards, how = [tmp_path / "shard-0.parquet"], PredictConfig("volume_segmenter", "slice", 2, "fp32", 1)
+        said, of_studies = place / "localized.parquet", place / "studies.parquet"
+        predict_localizer(model, training_set, slices, shards, said, of_studies, parts, masks=voxels, config=how)
+        own = taught.loc[taught["role"] == "select", UID].unique().tolist()
+        dice = read_table(of_studies).set_index(UID)[list(DICE)].notna().any(axis=1)
+        assert dice.to_dict() == {own[0]: True, "1.2": True, "1.3": True}  # masks.parquet has that of 1.3 as well
+    localized_by = [tmp_path / str(inner) / "localized.parquet" for inner in range(2)]
+    localize_slices(extents_of, slices, folds, localized_by, tmp_path / "fold-0.parquet", config=LocalizeConfig(0))
+    table = read_table(tmp_path / "fold-0.parquet")
+    assert table.groupby("source").size().to_dict() == {"mask": len(masks), "predicted": 100}
 
 
 def test_a_finished_model_rebuilds_itself_and_lends_its_weights(tmp_path: Path) -> None:
