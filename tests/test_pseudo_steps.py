@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from cspine.calibration import Line
 from cspine.errors import CspineError
+from cspine.folds import roles_of
 from cspine.labels import COLUMNS as SLICE_LABELS
+from cspine.labels import LabelConfig, label_slices_from_boxes
 from cspine.pseudo.boxes import united_with_boxes
 from cspine.pseudo.choices import Cells, Choices, best_thresholds, choose, log_odds
 from cspine.pseudo.config import PseudoConfig
@@ -22,8 +25,10 @@ from cspine.pseudo.labels import choices_on, pseudo_labels_of
 from cspine.pseudo.marking import mark_study
 from cspine.pseudo.runs import in_one_run, log_lengths, smoothed
 from cspine.pseudo.selection import kept
+from cspine.stages.pseudo_label import pseudo_label
 from cspine.studies import CONFIDENCE, PRESENCE, UID, UNKNOWN, VERTEBRAE
-from small_cohort import slices_table, studies_table, study
+from cspine.tables import read_table, write_table
+from small_cohort import boxes_table, folds_of, many_studies, predictions_table, slices_table, studies_table, study
 
 CONFIG = PseudoConfig(fold=0)
 LENGTHS = log_lengths([2, 3, 3, 4], 8)
@@ -266,3 +271,41 @@ def test_every_boxed_slice_shows_some_fracture_when_united() -> None:
 def test_a_mistyped_key_is_answered_with_its_name(wrong: dict[str, object]) -> None:
     with pytest.raises(CspineError, match=next(iter(wrong))):
         replace(CONFIG, **wrong)  # type: ignore[arg-type]
+
+
+def test_held_out_studies_decide_nothing_of_a_folds_pseudo_labels(tmp_path: Path) -> None:
+    studies = many_studies(80, seed=5, boxed_share=0.7)
+    folds, slices = folds_of(studies), slices_table(studies)
+    boxes = boxes_table(*[(uid, n) for uid in studies.loc[studies["boxed"], UID] for n in (11, 12)])
+    labels = label_slices_from_boxes(studies, slices, boxes, LabelConfig(unfractured="all"))[0]
+    made = predictions_table(studies, skill=4.0)
+    config = replace(CONFIG, along_z="run", threshold="select", boxed_studies="united", targets="soft")
+    first = run_stage(tmp_path, made, studies, folds, labels, config)
+    assert '"fallback": ""' in first["choices"].read_text()  # something was chosen
+    kept = {name: path.read_bytes() for name, path in first.items()}
+    heldout = set(roles_of(folds, 0).loc[lambda role: role == "heldout"].index)
+    draw = np.random.default_rng(1)
+    other = made[UID].isin(heldout)
+    made.loc[other, list(VERTEBRAE)] = draw.random((int(other.sum()), 7)).astype(np.float32)
+    labels = labels.copy()
+    labels.loc[labels[UID].isin(heldout), list(VERTEBRAE)] = 1
+    again = run_stage(tmp_path, made, studies, folds, labels, config)
+    assert kept == {name: path.read_bytes() for name, path in again.items()}
+    assert not heldout & set(read_table(again["pseudo_labels"])[UID])
+
+
+def run_stage(
+    folder: Path,
+    predictions: pd.DataFrame,
+    studies: pd.DataFrame,
+    folds: pd.DataFrame,
+    labels: pd.DataFrame,
+    config: PseudoConfig,
+) -> dict[str, Path]:
+    tables = {"predictions": predictions, "studies": studies, "folds": folds, "labels": labels}
+    given = {name: folder / f"{name}.parquet" for name in tables}
+    for name, table in tables.items():
+        write_table(table, given[name])
+    made = {name: folder / f"made-{name}" for name in ("pseudo_labels", "counts", "choices")}
+    pseudo_label(**given, **made, config=config)
+    return made

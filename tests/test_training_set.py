@@ -11,6 +11,7 @@ import pytest
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import LabelConfig, label_slices_from_boxes
+from cspine.pseudo.boxes import united_with_boxes
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.labels import pseudo_labels_of
 from cspine.pseudo.who import unlabelled_studies
@@ -190,3 +191,21 @@ def test_the_truth_is_taught_by_every_training_study(tmp_path: Path) -> None:
         given(tmp_path, TrainingSetConfig(0, 0, targets="truth"), truth=truth.iloc[:-3])
     with pytest.raises(CspineError, match="targets: truth needs --truth"):
         given(tmp_path, TrainingSetConfig(0, 0, targets="truth"))
+
+
+def test_a_boxed_study_that_pseudo_labels_unite_is_taught_by_them_in_all_its_slices(tmp_path: Path) -> None:
+    config = TrainingSetConfig(0, 1)
+    before = training_set(tmp_path, config)
+    boxed = before.loc[(before["source"] == "box") & (before["role"] == "train"), UID].unique()[:2]
+    own = trusted(LABELS_TABLE[LABELS_TABLE[UID].isin(boxed)])
+    united = united_with_boxes(own, predictions_table(STUDIES), soft=True)
+    write_table(pd.concat([pseudo_of(0), united]), tmp_path / "pseudo.parquet")
+    paths = {name: tmp_path / f"{name}.parquet" for name in ("labels", "folds", "slices", "training_set")}
+    build_training_set(**paths, pseudo_labels=tmp_path / "pseudo.parquet", config=config)
+    after = read_table(paths["training_set"])
+    assert after[[UID, "z_index", "role"]].equals(before[[UID, "z_index", "role"]])
+    changed = after["source"] == "united"
+    assert set(after.loc[changed, UID]) == set(boxed)
+    assert not {"box", "unboxed"} & set(after.loc[after[UID].isin(boxed), "source"])
+    assert after[~changed].equals(before[~changed])
+    np.testing.assert_array_equal(after.loc[changed, list(VERTEBRAE)], united[list(VERTEBRAE)])
