@@ -81,7 +81,7 @@ SHARED_OUT = (  # other files, the same pixels; both test studies stay in the fi
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
 OWN_LABELS = names("assign_boxes 0") | FITTED
-SOFT = f"{METHOD}.pseudo_labels.targets=soft"
+SOFT = f"{METHOD}.pseudo_labels.target=soft"
 BY_LOCALIZER = f"{METHOD}.labels.assign=localized"
 TEACHER = names("build_training_set 0 0, train 0 0, predict_slices 0 0")
 TEACHERS_ENDING = names("aggregate_studies 0 0, write_submission, score")
@@ -208,7 +208,7 @@ ROWS = [
     Row("methods.*.pseudo_labels.smooth_slices", "3", LABELLED, given=f"{SOFT} {METHOD}.pseudo_labels.along_z=smooth"),
     Row("methods.*.pseudo_labels.positives", "top", LABELLED),
     Row("methods.*.pseudo_labels.top_slices", "2", LABELLED, given=f"{METHOD}.pseudo_labels.positives=top"),
-    Row("methods.*.pseudo_labels.targets", "soft", LABELLED),
+    Row("methods.*.pseudo_labels.target", "soft", LABELLED),
     Row("methods.*.pseudo_labels.confidence", "margin", LABELLED),
     Row("methods.*.pseudo_labels.keep_share", "0.5", names("pseudo_label 0 0"), perhaps=LABELLED),  # one study a level
     Row("methods.*.pseudo_labels.boxed_studies", "united", LABELLED),

@@ -117,7 +117,7 @@ def test_soft_targets_are_the_evidence_and_a_forced_run_reaches_one_at_its_peak(
     evidence[:, 0] = [0.1, 0.7, 0.9, 0.4, 0.0]
     evidence[:, 1] = [0.0, 0.1, 0.2, 0.05, 0.0]
     label = np.array([1, 1, 0, 0, 0, 0, 0])
-    marked = mark_study(evidence, label, replace(CONFIG, targets="soft"))
+    marked = mark_study(evidence, label, replace(CONFIG, target="soft"))
     assert marked.target[:, 0].tolist() == [0.1, 0.7, 0.9, 0.4, 0.0]
     assert marked.target[:, 1] == pytest.approx([0.0, 0.5, 1.0, 0.05, 0.0])
     hard = mark_study(evidence, label, CONFIG)
@@ -279,7 +279,7 @@ def test_held_out_studies_decide_nothing_of_a_folds_pseudo_labels(tmp_path: Path
     boxes = boxes_table(*[(uid, n) for uid in studies.loc[studies["boxed"], UID] for n in (11, 12)])
     labels = label_slices_from_boxes(studies, slices, boxes, LabelConfig(unfractured="all"))[0]
     made = predictions_table(studies, skill=4.0)
-    config = replace(CONFIG, along_z="run", threshold="select", boxed_studies="united", targets="soft")
+    config = replace(CONFIG, along_z="run", threshold="select", boxed_studies="united", target="soft")
     first = run_stage(tmp_path, made, studies, folds, labels, config)
     assert '"fallback": ""' in first["choices"].read_text()  # something was chosen
     kept = {name: path.read_bytes() for name, path in first.items()}

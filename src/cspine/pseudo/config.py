@@ -10,7 +10,7 @@ CHOICES = {
     "evidence": ("fracture", "presence", "both"),
     "along_z": ("none", "smooth", "run"),
     "positives": ("threshold", "top"),
-    "targets": ("hard", "soft"),
+    "target": ("hard", "soft"),
     "confidence": ("none", "margin"),
     "boxed_studies": ("boxes", "united"),
     "without_positives": ("drop", "keep"),
@@ -34,7 +34,7 @@ class PseudoConfig:
     at_least_one_run: bool = True  # a fractured vertebra without a positive slice gets its most probable run
     run_fraction: float = 0.5  # that run's slices reach this share of the peak's probability
     run_slices: int = 7  # and it is at most this long
-    targets: str = "hard"  # 0 or 1, or the probability itself
+    target: str = "hard"  # 0 or 1, or the probability itself
     confidence: str = "none"  # what a cell of a fractured vertebra counts in the loss: 1, or |2p - 1|
     keep_share: float = 1.0  # of each vertebra's fractured studies, the most certain; unknown in the others
     boxed_studies: str = "boxes"  # as the boxes say, or united: the box says which slice, the model which vertebra
@@ -72,7 +72,7 @@ class PseudoConfig:
 
 def evidence_only(config: PseudoConfig) -> PseudoConfig:
     """The same without its rules: every slice's probability, which the rules cut labels from."""
-    return replace(config, targets="soft", at_least_one_run=False, keep_share=1.0, without_positives="keep")
+    return replace(config, target="soft", at_least_one_run=False, keep_share=1.0, without_positives="keep")
 
 
 def _is_number(value: object) -> bool:

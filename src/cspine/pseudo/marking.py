@@ -67,7 +67,7 @@ def mark_study(
             value[first:last, vertebra] /= evidence[:, vertebra].max(initial=np.finfo(float).tiny)
     if config.agree_with_study:
         value[:, label == 0] = 0.0
-    target = value if config.targets == "soft" else (over | run).astype(np.float64)
+    target = value if config.target == "soft" else (over | run).astype(np.float64)
     return Marked(over, run, value, target, _confidence(value, target, label, config))
 
 

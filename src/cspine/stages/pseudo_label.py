@@ -76,7 +76,7 @@ def _united(
     labels: pd.DataFrame, predictions: pd.DataFrame, studies: pd.DataFrame, config: PseudoConfig
 ) -> pd.DataFrame:
     own = labels[labels[UID].isin(studies[UID])] if config.boxed_studies == "united" else labels.iloc[:0]
-    return united_with_boxes(own, predictions, soft=config.targets == "soft")
+    return united_with_boxes(own, predictions, soft=config.target == "soft")
 
 
 def _written(made: Choices) -> dict[str, object]:
