@@ -19,6 +19,9 @@ phantom: {studies: 12, test_studies: 2, segmented: 6, boxed_share: 0.5, pixels: 
 views:
   slice: {pixels: 32, centre: 1.0}
 folds: {count: 2, select: 0.3}
+localizers:
+  presence: {training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}}
+  other: {extends: presence, training: {learning_rate: 1e-3}}
 methods:
   semi_supervised:
     training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
@@ -80,6 +83,13 @@ SHARED_OUT = (  # other files, the same pixels; both test studies stay in the fi
 )
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
+INNER = (0, 1)
+PARTS = frozenset(f"build_localizer_set 0 {inner}" for inner in INNER)  # of all localizers the same
+LOCALIZING = {
+    name: frozenset(f"{stage} {name} 0 {inner}" for stage in ("train", "predict_localizer") for inner in INNER)
+    | {f"localize_slices {name} 0"}
+    for name in ("presence", "other")
+}
 OWN_LABELS = names("assign_boxes 0") | FITTED
 SOFT = f"{METHOD}.pseudo_labels.target=soft"
 BY_LOCALIZER = f"{METHOD}.labels.assign=localized"
@@ -132,8 +142,8 @@ ROWS = [
     Row("folds.select", "0.5", names("assign_folds") | FITTED),
     Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),
     Row("methods.*.targets", "truth", TEACHER | TEACHERS_ENDING, given=f"{METHOD}.rounds=1", planned=True),
-    Row("methods.*.labels.assign", "localized", OWN_LABELS, planned=True),
-    Row("methods.*.labels.localizer", "other", OWN_LABELS, given=BY_LOCALIZER, planned=True),
+    Row("methods.*.labels.assign", "localized", PARTS | LOCALIZING["presence"] | OWN_LABELS, planned=True),
+    Row("methods.*.labels.localizer", "other", LOCALIZING["other"] | OWN_LABELS, given=BY_LOCALIZER, planned=True),
     Row("methods.*.labels.soft", "false", OWN_LABELS, given=BY_LOCALIZER, planned=True),
     Row("methods.*.labels.least", "0.01", OWN_LABELS, given=f"{BY_LOCALIZER} {METHOD}.labels.soft=false", planned=True),
     Row("methods.*.labels.rim", "1", OWN_LABELS, given=f"{METHOD}.labels.rim_weight=0.5", planned=True),
@@ -196,11 +206,17 @@ ROWS = [
         ROUND_1,
     ),
     Row("methods.*.continued", "[{training: {epochs: 1}}]", TAUGHT | names("train 0 1 0"), planned=True),
-    Row("methods.*.pseudo_labels.evidence", "presence", LABELLED, given=SOFT, planned=True),
+    Row(
+        "methods.*.pseudo_labels.evidence",
+        "presence",
+        PARTS | LOCALIZING["presence"] | LABELLED,
+        given=SOFT,
+        planned=True,
+    ),
     Row(
         "methods.*.pseudo_labels.localizer",
         "other",
-        LABELLED,
+        LOCALIZING["other"] | LABELLED,
         given=f"{SOFT} {METHOD}.pseudo_labels.evidence=presence",
         planned=True,
     ),

@@ -20,8 +20,6 @@ from cspine.blocks import BLOCKS, block
 from cspine.fingerprint import closure
 from cspine.layers import Config
 from cspine.store.key_versions import VARIABLE
-from cspine.tables import read_table, write_table
-from localization_tables import localization_table
 from rerun_rows import (
     ANALYSED,
     ARMS,
@@ -96,9 +94,6 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         begun = Path("elsewhere/work/train/begun/request.json")  # an earlier session's store, with nothing finished
         begun.parent.mkdir(parents=True)
         begun.write_text("{}", encoding="utf-8")
-        for localizer, presence in (("presence", 0.5), ("other", [0.9, 0.5] * 3 + [0.9])):
-            seen = localization_table(read_table(Path("results/index/slices.parquet")), presence)
-            write_table(seen, Path(f"results/localization/{localizer}/fold-0.parquet"))
         yield chain
 
 
