@@ -38,6 +38,8 @@ from cspine.volumes.found import dice_of, outputs_of
 from cspine.volumes.loss import SegmentationLoss
 from cspine.volumes.networks import network_of
 
+KEPT_BYTES = 512_000_000  # of cubes in each process that loads: all of the real set's segmented studies at 128 cells
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -157,15 +159,14 @@ class VolumeExamples(Examples):
         self.cache = SliceCache(shards)
         self.side, self.augment, self.seed = side, augment, seed
         self._augmentation: CubeAugmentation | None = None
+        self._kept: dict[int, tuple[Bytes, Bytes]] = {}
 
     def __len__(self) -> int:
         return len(self.studies)
 
     def __getitem__(self, item: Item) -> Example:
         number, i = item
-        cube = self.cube_of(i)
-        cells = cube.of(self.cache.read(self.studies[i].uid, range(cube.slices)))
-        labels = cube.labels_of(self.studies[i].labels(cube))
+        cells, labels = self._cubes(i)
         if self.augment is not None:
             if self._augmentation is None:  # made in the process that uses it
                 self._augmentation = CubeAugmentation(self.augment, self.side)
@@ -175,6 +176,16 @@ class VolumeExamples(Examples):
     def cube_of(self, i: int) -> Cube:
         """How study ``i`` and its cube lie on each other."""
         return Cube(self.cache.slices_of(self.studies[i].uid), self.cache.pixels, self.side)
+
+    def _cubes(self, i: int) -> tuple[Bytes, Bytes]:
+        """Cells and labels of study ``i``; kept where they will be asked for again, as far as there is room."""
+        if i in self._kept:
+            return self._kept[i]
+        cube, study = self.cube_of(i), self.studies[i]
+        found = cube.of(self.cache.read(study.uid, range(cube.slices))), cube.labels_of(study.labels(cube))
+        if self.augment is not None and (len(self._kept) + 1) * 2 * self.side**3 <= KEPT_BYTES:
+            self._kept[i] = found
+        return found
 
     def positive(self) -> NDArray[np.bool_]:
         """All of them: each study has vertebrae, so there is nothing to balance."""
