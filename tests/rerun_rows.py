@@ -226,8 +226,12 @@ ROWS = [
     Row("methods.*.pseudo_labels.top_slices", "2", LABELLED, given=f"{METHOD}.pseudo_labels.positives=top"),
     Row("methods.*.pseudo_labels.target", "soft", LABELLED),
     Row("methods.*.pseudo_labels.confidence", "margin", LABELLED),
-    Row("methods.*.pseudo_labels.keep_share", "0.5", names("pseudo_label 0 0"), perhaps=LABELLED),  # one study a level
-    Row("methods.*.pseudo_labels.boxed_studies", "united", LABELLED),
+    Row("methods.*.pseudo_labels.keep_share", "0.5", names("pseudo_label 0 0")),  # there is one study of each level
+    Row(  # another source in the training set, and the same labels: the boxed studies have one fracture each
+        "methods.*.pseudo_labels.boxed_studies",
+        "united",
+        names("pseudo_label 0 0, build_training_set 0 1, train 0 1"),
+    ),
     Row("methods.*.pseudo_labels.threshold", "0.01", LABELLED),
     Row("methods.*.pseudo_labels.agree_with_study", "false", LABELLED, given=f"{METHOD}.pseudo_labels.threshold=0.01"),
     Row("methods.*.pseudo_labels.at_least_one_run", "true", LABELLED),
