@@ -33,7 +33,8 @@ def inner_parts(segmented: Iterable[str], folds: pd.DataFrame, fold: int, parts:
             f"fold {fold} has {len(kinds)} segmented studies that it does not hold out; localization.inner: {parts} "
             f"needs at least {max(parts, 2)}, one for each part: add masks of training studies (segmentations/; of the "
             "phantom: phantom.segmented), lower localization.inner, or use other folds (folds.count); "
-            "results/labels/presence_findings.parquet says which masks could not be used"
+            "results/labels/presence_findings.parquet says which masks could not be used. Without masks do without "
+            "a localizer: methods.<method>.labels.assign: all and pseudo_labels.evidence: fracture"
         )
     cards = sorted(kinds, key=lambda uid: (kinds[uid], seed_of("inner part", seed, fold, uid), uid))
     return {uid: place % parts for place, uid in enumerate(cards)}
