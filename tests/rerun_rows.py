@@ -308,7 +308,7 @@ WEIGHED = names("weigh_evidence")
 ARMS = [
     Row("evidence.arms.*.method", "truth", WEIGHED, planned=True),
     Row("evidence.arms.*.round", "1", WEIGHED, planned=True),
-    Row("evidence.arms.*.says", "boxes and nothing else", WEIGHED),
+    Row("evidence.arms.*.says", "boxes", WEIGHED),
     Row("evidence.compare", "[[truth, student]]", WEIGHED),
     Row("evidence.way", "[student, truth]", WEIGHED),
 ]

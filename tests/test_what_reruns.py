@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import chdir
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,11 @@ def test_a_changed_localizer_executes_its_own_stages_and_no_method(localization:
 
 
 def check(chain: Chain, row: Row) -> None:
+    with chdir(chain.project.folder):  # every chain of this file is at work; the youngest one's folder is the current
+        check_here(chain, row)
+
+
+def check_here(chain: Chain, row: Row) -> None:
     shapes = (row.before, row.after) if row.planned else ("", "")
     try:
         chain.run(row.before, shapes[0])
@@ -263,7 +269,8 @@ def keys(chain: Chain, source: Path, file: str = "", change: str = "") -> dict[s
         path = source / file
         path.write_text(path.read_text(encoding="utf-8") + change, encoding="utf-8")
     forget()
-    return {command.name: command.key() for command in chain.commands()}
+    with chdir(chain.project.folder):
+        return {command.name: command.key() for command in chain.commands()}
 
 
 def test_a_comment_changes_no_key_and_a_helper_exactly_those_of_the_stages_that_import_it(
