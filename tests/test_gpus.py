@@ -16,6 +16,7 @@ from cspine import gpu_pool, gpus, pausing, running, runtime
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.signature import known_stages, signature_of
+from cspine.workflow import gpu_of_a_job
 
 TWO = """\
 GPU 0: NVIDIA RTX A5000 (UUID: GPU-aaaa0000-1111-2222-3333-444455556666)
@@ -286,3 +287,16 @@ def test_the_launcher_has_the_gpu_before_it_imports_the_stage_and_gives_it_back(
     assert [uuid[:8] for uuid in seen] == ["GPU-aaaa"] * 2 and gpus.VISIBLE not in os.environ
     log = next(Path("work/predict_slices").glob("*/log.txt")).read_text(encoding="utf-8")
     assert log.count("predict_slices: on GPU 0 (GPU-aaaa0000-1111-2222-3333-444455556666), one of 2") == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "elsewhere", "taken"),
+    [("auto", False, 0), ("cpu", False, 0), ("cuda", False, 1), ("auto", True, 1)],
+)
+def test_a_job_takes_a_gpu_where_there_may_be_one(
+    device: str, elsewhere: bool, taken: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_of_a_job(device, elsewhere) == taken
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    assert gpu_of_a_job(device, elsewhere) == (0 if device == "cpu" else 1)

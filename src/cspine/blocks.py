@@ -202,7 +202,9 @@ def _weigh_evidence(config: Config) -> Block:
 def _write_bundle(config: Config) -> Block:
     name, submission = config["submission"]["method"], config["submission"]
     block = method_of(config, name, config["methods"][name]["rounds"] - 1)
-    shown = {key: block[key] for key in ("family", "view", "targets", "labels", "rounds", "training", "augment", "aggregate")}
+    shown = {
+        key: block[key] for key in ("family", "view", "targets", "labels", "rounds", "training", "augment", "aggregate")
+    }
     view = config["views"][block["view"]]
     prediction = _predict_slices(config, name, "0", str(config["methods"][name]["rounds"] - 1))
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,7 @@ from cspine.store import keeping, key_versions, locks, needs, receipts, roots
 from cspine.store.wiring import wiring_of
 
 RESULTS = Path("results")
+HERE = ("local", "dryrun", "touch")  #: executors whose jobs run on this machine
 # fmt: off
 LOOKS_ONLY = (
     "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph", "filegraph", "d3dag",
@@ -42,6 +44,7 @@ class Plan:
         sources = {shown(str(name), base): read_yaml(found(name, base)) for name in reversed(workflow.configfiles)}
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
         self.is_phantom = is_phantom(self.config)
+        self.gpu = gpu_of_a_job(self.config["runtime"]["device"], elsewhere=_executor(sys.argv[1:]) not in HERE)
         self._set_environment(base)
         self._name_earlier_sessions(Path(workflow.workdir_init), workflow.is_main_process)
         self._ending: Ending | None = None
@@ -126,10 +129,28 @@ class Plan:
             print(line, file=sys.stderr)
 
 
+def gpu_of_a_job(device: str, elsewhere: bool) -> int:
+    """How much of the resource ``gpu`` a job with a network takes: nothing where all of them compute on this CPU.
+
+    There, as many run side by side as cores and memory allow.
+
+    Args:
+        device: ``runtime.device``.
+        elsewhere: jobs run on other machines (Slurm), whose GPUs cannot be seen from here.
+    """
+    on_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
+    return 0 if on_cpu and not elsewhere else 1
+
+
 def targets_of(argv: list[str]) -> set[str]:
     """The targets this call of Snakemake asks for; none when the process was not started as ``snakemake``."""
     arguments = _arguments(argv)
     return set(arguments.targets or ()) if arguments else set()
+
+
+def _executor(argv: list[str]) -> str:
+    """Who runs the jobs, by Snakemake's name for it; "local" when this is no call of Snakemake."""
+    return str(getattr(_arguments(argv), "executor", None) or "local")
 
 
 def _locked() -> TextIO | None:

@@ -24,7 +24,7 @@ rule predict_with_bundle:
     threads: 4
     resources:
         mem_mb=4000,
-        gpu=1,
+        gpu=PLAN.gpu,
     params:
         root=config["data"]["root"],
         config=block_of("predict_with_bundle"),

@@ -113,7 +113,7 @@ rule train:
     threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
     resources:
         mem_mb=4000,
-        gpu=1,
+        gpu=PLAN.gpu,
     params:
         weights=option("weights"),
         init_from=option("init_from"),
@@ -156,7 +156,7 @@ rule predict_slices:
     threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
     resources:
         mem_mb=4000,
-        gpu=1,
+        gpu=PLAN.gpu,
     params:
         config=block_of("predict_slices"),
         code=code_of("predict_slices"),

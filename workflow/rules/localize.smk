@@ -97,7 +97,7 @@ rule predict_localizer:
     threads: lambda wildcards: localizer_of(wildcards)["training"]["threads"]
     resources:
         mem_mb=4000,
-        gpu=1,
+        gpu=PLAN.gpu,
     params:
         masks=option("masks"),
         config=block_of("predict_localizer"),
