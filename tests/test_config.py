@@ -197,7 +197,7 @@ def evidence(setting: str, preset: str = "evidence.yaml") -> Config:
     return complete_config(raw | {"set": setting}, SCHEMA)
 
 
-@pytest.mark.parametrize(("preset", "arms"), [("evidence.yaml", 3), ("ablation.yaml", 19)])
+@pytest.mark.parametrize(("preset", "arms"), [("evidence.yaml", 3), ("ablation.yaml", 20)])
 def test_the_arms_of_the_evidence_have_the_same_optimiser_steps(preset: str, arms: int) -> None:
     config = evidence("", preset)
     found = config["evidence"]["arms"].values()
@@ -208,7 +208,7 @@ def test_the_arms_of_the_evidence_have_the_same_optimiser_steps(preset: str, arm
 def test_the_arms_of_the_ablation_differ_by_what_their_words_say_and_share_two_teachers() -> None:
     config = evidence("", "ablation.yaml")
     teachers = {name: teacher_of(config["methods"], name) for name in config["methods"]}
-    assert set(teachers.values()) == {"presence", "semi_supervised", "localized", "truth"}
+    assert set(teachers.values()) == {"presence", "semi_supervised", "localized", "truth", "truth_warm"}
     assert teachers["rounds"] == teachers["soft"] == "localized"
     students = [
         method_of(config, b["method"], b["round"]) for b in config["evidence"]["arms"].values() if b["round"] == 1
