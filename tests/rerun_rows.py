@@ -26,7 +26,9 @@ methods:
   semi_supervised:
     training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}
     student: {training: {epochs: 1}}
-    pseudo_labels: {threshold: 1.0, at_least_one_run: false, without_positives: keep}
+    labels: {assign: all, localizer: presence}
+    pseudo_labels: {evidence: fracture, localizer: presence, along_z: none, threshold: 1.0, at_least_one_run: false,
+      target: hard, without_positives: keep}
     aggregate: {vertebra: [max], patient: [max], clip: [0.001], calibration: [none]}
 score: {bootstrap: 10}
 """
