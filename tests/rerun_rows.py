@@ -28,7 +28,7 @@ methods:
     student: {training: {epochs: 1}}
     labels: {assign: all, localizer: presence}
     pseudo_labels: {evidence: fracture, localizer: presence, along_z: none, threshold: 1.0, at_least_one_run: false,
-      target: hard, without_positives: keep}
+      target: hard, confidence: none, without_positives: keep}
     aggregate: {vertebra: [max], patient: [max], clip: [0.001], calibration: [none]}
 score: {bootstrap: 10}
 """
