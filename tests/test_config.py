@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,6 +13,7 @@ import pytest
 from cspine.blocks import BLOCKS, block, method_of
 from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
+from cspine.hashing import canonical_json
 from cspine.layers import Config, merged, teacher_of
 from cspine.running import function_of, typed_config
 from cspine.signature import known_stages
@@ -214,6 +216,12 @@ def test_the_arms_of_the_ablation_differ_by_what_their_words_say_and_share_two_t
         method_of(config, b["method"], b["round"]) for b in config["evidence"]["arms"].values() if b["round"] == 1
     ]
     assert all(one != other for i, one in enumerate(students) for other in students[:i])
+
+
+def test_the_arms_reach_the_stage_in_the_order_of_their_files() -> None:
+    config = evidence("", "ablation.yaml")
+    told = json.loads(canonical_json(block(config, "weigh_evidence")))["arms"]
+    assert [name for name, _ in told] == list(config["evidence"]["arms"]) != sorted(config["evidence"]["arms"])
 
 
 def test_the_evidence_refuses_arms_that_differ_in_steps_or_do_not_exist() -> None:

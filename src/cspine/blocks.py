@@ -189,7 +189,7 @@ def _weigh_evidence(config: Config) -> Block:
     return {
         "folds_run": config["folds"]["run"],
         "steps": steps_of(method_of(config, arms[0]["method"], arms[0]["round"])),
-        "arms": {name: arm["says"] for name, arm in evidence["arms"].items()},
+        "arms": [[name, arm["says"]] for name, arm in evidence["arms"].items()],  # a list: in the order of the files
         "compare": evidence["compare"],
         "way": evidence["way"],
         "bootstrap": config["score"]["bootstrap"],

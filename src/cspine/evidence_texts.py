@@ -28,7 +28,7 @@ class EvidenceConfig:
 
     folds_run: list[int]  # of every arm
     steps: int  # optimiser steps of every arm's training
-    arms: dict[str, str]  # name -> what it is, in the order of the files
+    arms: list[list[str]]  # [name, what it is], in the order of the files (keys of a block come sorted)
     compare: list[list[str]]  # [arm, the arm it is compared with]; "constant" is an arm, too
     way: list[str] = field(default_factory=list)  # [from, to]: how much of the way every arm goes; none = not asked
     bootstrap: int = 1000  # resamples of the test studies
@@ -37,11 +37,16 @@ class EvidenceConfig:
     size: str = "demo"  # smoke: contracts only, nothing is claimed
 
     def __post_init__(self) -> None:
-        known = {"constant", *self.arms}
+        known = {"constant", *self.names}
         named = {name for pair in [*self.compare, self.way] for name in pair}
         if not named <= known:
             unknown = ", ".join(sorted(named - known))
             raise CspineError(f"evidence: compare and way name {unknown}; the arms: {', '.join(sorted(known))}")
+
+    @property
+    def names(self) -> list[str]:
+        """Of the arms, in the order of the files."""
+        return [name for name, _ in self.arms]
 
 
 def evidence_text(measured: Arms, taught: dict[str, Taught], test: TestSet, config: EvidenceConfig) -> str:
@@ -82,7 +87,7 @@ def _heading(measured: Arms, test: TestSet, config: EvidenceConfig) -> list[str]
 
 
 def _levels(measured: Arms, taught: dict[str, Taught], config: EvidenceConfig) -> list[str]:
-    names = {"constant": CONSTANT, **config.arms}
+    names = {"constant": CONSTANT, **dict(config.arms)}
     lines = _head(["taught by", "its labels: precision", "recall", *HEADINGS.values()])
     for arm, name in names.items():
         cells = [_cell(measured[arm][key].estimate(), signed=False) for key in MEASURES]
@@ -105,7 +110,7 @@ def _way(measured: Arms, config: EvidenceConfig) -> list[str]:
     """How much of the way each arm goes, where there is a way: its end is clearly better than its beginning."""
     start, end = config.way
     lines = _head([f"share of the way from {start} to {end}", *HEADINGS.values()])
-    for arm in config.arms:
+    for arm in config.names:
         if arm not in config.way:
             lines.append(_row(arm, *(_share(*(measured[name][key] for name in (arm, start, end))) for key in MEASURES)))
     return lines

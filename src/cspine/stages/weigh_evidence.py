@@ -66,7 +66,7 @@ def weigh_evidence(
 
 def _by_arm(config: EvidenceConfig, *files: list[InPath]) -> dict[str, list[list[InPath]]]:
     """The files of each kind that belong to each arm."""
-    folds, names = len(config.folds_run), list(config.arms)
+    folds, names = len(config.folds_run), config.names
     wrong = [len(kind) for kind in files if len(kind) != folds * len(names)]
     if wrong:
         raise CspineError(f"evidence: {wrong[0]} files for {len(names)} arms of {folds} folds; expected one for each")
