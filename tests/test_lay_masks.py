@@ -17,8 +17,9 @@ from cspine.phantom.plans import PhantomConfig, plan_studies
 from cspine.phantom.study_files import make_study
 from cspine.stages.lay_masks import COLUMNS, LayMasksConfig, lay_masks
 from cspine.studies import UID
-from cspine.tables import read_table, write_table
+from cspine.tables import read_table
 from cspine.views.windows import resize_labels, resize_slice
+from mask_folders import write_given
 from small_caches import encoding_file
 
 CONFIG = PhantomConfig(seed=7, studies=4, test_studies=1, segmented=2, pixels=96, slices=[40, 40], large_share=0.0)
@@ -29,18 +30,7 @@ def laid(folder: Path, pixels: int, centre: float) -> pd.DataFrame:
     """lay_masks of studies that ``make_study`` has written below ``folder``/raw; the last one is of another shard."""
     root = folder / "raw"
     uids = sorted(path.name for path in (root / "train_images").iterdir())
-    studies = {uid: read_study(root / "train_images" / uid) for uid in uids}
-    rows = [
-        {UID: uid, "z_index": z, "slice_number": s.slice_numbers[z], "position": s.positions[z]}
-        | dict(zip(("rows", "columns"), s.hounsfield[z].shape, strict=True))
-        | dict(zip(("row_spacing", "column_spacing"), s.spacing[z], strict=True))
-        for uid, s in studies.items()
-        for z in range(len(s.files))
-    ]
-    write_table(pd.DataFrame(rows).assign(cohort="train"), folder / "slices.parquet")
-    masks = sorted(path.name for path in (root / "segmentations").iterdir())
-    listed = pd.DataFrame([(name.split(".nii")[0], name) for name in masks], columns=[UID, "file"])
-    listed.to_csv(folder / "masks.csv", index=False)
+    write_given(folder, root, uids)
     files = [(uid, path.name) for uid in uids[:-1] for path in sorted((root / "train_images" / uid).iterdir())]
     pd.DataFrame(files, columns=[UID, "file"]).to_csv(folder / "shard.csv", index=False)
     form, out = encoding_file(folder, pixels), folder / "laid.parquet"

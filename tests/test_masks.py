@@ -27,7 +27,8 @@ from cspine.phantom.segmentations import drawn_mask
 from cspine.phantom.study_files import make_study
 from cspine.stages.label_presence import label_presence
 from cspine.studies import UID, VERTEBRAE
-from cspine.tables import read_table, write_table
+from cspine.tables import read_table
+from mask_folders import write_given
 
 CONFIG = PhantomConfig(seed=7, studies=4, test_studies=1, segmented=2, pixels=96, slices=[40, 40], large_share=0.0)
 PLANS = [replace(plan, mixed_sizes=False, missing_file=False, starts_below=0.0) for plan in plan_studies(CONFIG)]
@@ -376,18 +377,7 @@ def test_presence_of_phantom_files_is_the_truth_also_of_a_study_numbered_from_th
 
 def run_stage(folder: Path, root: Path, uids: list[str]) -> dict[str, pd.DataFrame]:
     """label_presence of the studies in ``root``: its tables."""
-    studies = {uid: read_study(root / "train_images" / uid) for uid in uids}
-    rows = [
-        {UID: uid, "z_index": z, "slice_number": s.slice_numbers[z], "position": s.positions[z]}
-        | dict(zip(("rows", "columns"), s.hounsfield[z].shape, strict=True))
-        | dict(zip(("row_spacing", "column_spacing"), s.spacing[z], strict=True))
-        for uid, s in studies.items()
-        for z in range(len(s.files))
-    ]
-    write_table(pd.DataFrame(rows).assign(cohort="train"), folder / "slices.parquet")
-    masks = sorted(p.name for p in (root / "segmentations").iterdir())
-    listed = pd.DataFrame([(name.split(".nii")[0], name) for name in masks], columns=[UID, "file"])
-    listed.to_csv(folder / "masks.csv", index=False)
+    write_given(folder, root, uids)
     files = [(uid, p.name) for uid in uids for p in sorted((root / "train_images" / uid).iterdir())]
     for shard in range(2):
         pd.DataFrame(files[shard::2], columns=[UID, "file"]).to_csv(folder / f"{shard}.csv", index=False)

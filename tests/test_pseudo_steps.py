@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cspine.calibration import Line
+from cspine.calibration import Line, logit
 from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.labels import COLUMNS as SLICE_LABELS
 from cspine.labels import LabelConfig, label_slices_from_boxes
 from cspine.pseudo.boxes import united_with_boxes
-from cspine.pseudo.choices import Cells, Choices, best_thresholds, choose, log_odds
+from cspine.pseudo.choices import Cells, Choices, best_thresholds, choose
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.evidence import evidence_of
 from cspine.pseudo.labels import choices_on, pseudo_labels_of
@@ -57,7 +57,7 @@ def test_in_one_run_is_the_share_of_all_runs_that_hold_a_slice(score: np.ndarray
 
 def test_one_run_is_the_likelier_of_two_and_holds_the_dip_between_its_slices() -> None:
     probability = np.array([0.1, 0.1, 0.9, 0.3, 0.9, 0.1, 0.1, 0.1, 0.7, 0.1, 0.1])
-    found = in_one_run(log_odds(probability), LENGTHS)
+    found = in_one_run(logit(probability), LENGTHS)
     assert found[3] > 0.5  # between two certain neighbours
     assert found[8] < 0.1  # an island, though likelier than the dip where each slice stands alone
 

@@ -22,7 +22,7 @@ class Line:
 
     def __call__(self, probability: Floats) -> Floats:
         """Probabilities of any shape, calibrated; a rising function."""
-        return _sigmoid(self.slope * _logit(probability) + self.intercept)
+        return _sigmoid(self.slope * logit(probability) + self.intercept)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def cross_fitted(truth: Floats, probability: Floats, normalisation: str, prior_s
 def _fit_line(truth: Floats, probability: Floats, weight: Floats, strength: float) -> Line:
     from scipy.optimize import minimize  # a third of a second to import; who applies a fit does without
 
-    x, y, w = _logit(probability).ravel(), truth.ravel(), weight.ravel()
+    x, y, w = logit(probability).ravel(), truth.ravel(), weight.ravel()
 
     def objective(line: Floats) -> tuple[float, Floats]:
         slope, intercept = line
@@ -92,7 +92,8 @@ def _fit_line(truth: Floats, probability: Floats, weight: Floats, strength: floa
     return Line(float(found.x[0]), float(found.x[1]))
 
 
-def _logit(probability: Floats) -> Floats:
+def logit(probability: Floats) -> Floats:
+    """Log odds, of any shape; finite for 0 and 1 too."""
     inside = np.clip(probability, EDGE, 1 - EDGE)
     return np.asarray(np.log(inside) - np.log1p(-inside))
 

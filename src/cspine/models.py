@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -14,6 +15,7 @@ from cspine.model_headers import METADATA, read_header
 from cspine.writing import write_whole
 
 Tensors = dict[str, torch.Tensor]
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def save_model(network: torch.nn.Module, path: Path, description: dict[str, Any]) -> None:
@@ -28,6 +30,14 @@ def write_tensors(path: Path, tensors: Tensors, header: dict[str, Any], what: st
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_whole(path, safetensors.torch.save(plain, {METADATA: json.dumps(header, sort_keys=True)}), what)
+
+
+def load_model(path: Path, rebuild: Callable[[dict[str, Any]], Network]) -> Network:
+    """The network that ``rebuild`` makes of a finished model's description, with the model's weights."""
+    tensors, description = read_model(path)
+    network = rebuild(description)
+    network.load_state_dict(tensors)
+    return network
 
 
 def read_model(path: Path) -> tuple[Tensors, dict[str, Any]]:

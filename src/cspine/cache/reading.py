@@ -80,6 +80,11 @@ class SliceCache:
         """Side of a cached slice."""
         return int(self.metadata["pixels"])
 
+    @property
+    def centre(self) -> float:
+        """The share of a slice's side that the view shows."""
+        return float(self.metadata.get("centre", 1.0))
+
     def __getstate__(self) -> dict[str, Any]:
         return {"shards": self.shards, "_studies": None}
 

@@ -26,7 +26,7 @@ from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
 from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
-from cspine.models import read_model
+from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
@@ -134,10 +134,7 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len
 
 def load(path: Path) -> SliceNetwork:
     """The network of a finished model, rebuilt from what the file itself says."""
-    tensors, description = read_model(path)
-    network = rebuild(description)
-    network.load_state_dict(tensors)
-    return network
+    return load_model(path, rebuild)
 
 
 def rebuild(description: dict[str, Any]) -> SliceNetwork:

@@ -68,7 +68,7 @@ class LocalizerExamples(SliceExamples):
         self.shown = table[list(PRESENCE)].to_numpy(np.float32)
         places = table[[*BOX, *MIDDLE]].to_numpy(np.float64).reshape(len(table), -1, 2)
         sizes = table[SIZE].to_numpy(np.int64)
-        self.places = in_view(places, sizes, _centre(self.cache)).reshape(len(table), -1)
+        self.places = in_view(places, sizes, self.cache.centre).reshape(len(table), -1)
         self.ratios = table[list(RATIO)].to_numpy(np.float32)
 
     def __getitem__(self, item: Item) -> Example:
@@ -120,7 +120,7 @@ def localize(
     Without a head for it, presence is the ratio. A box and middles are given for every slice, also for one that shows
     nothing.
     """
-    centre = _centre(SliceCache(shards))
+    centre = SliceCache(shards).centre
     batches = slice_cnn.outputs_of(network, tables, shards, device, precision, batch_size, loader_workers)
     for table, values in zip(tables, slice_cnn.by_study(batches, tables), strict=True):
         places = values[:, BOXES.start : MIDDLES.stop].reshape(len(table), -1, 2).astype(np.float64)
@@ -130,11 +130,6 @@ def localize(
         box = np.column_stack([np.sort(stored[:, [0, 2]]), np.sort(stored[:, [1, 3]])])[:, [0, 2, 1, 3]]
         found = np.column_stack([shown, ratio, box, stored[:, 4:]]).astype(np.float32)
         yield pd.DataFrame(found, columns=list(OUTPUTS), index=table.index)
-
-
-def _centre(cache: SliceCache) -> float:
-    """The share of a slice's side that the view shows."""
-    return float(cache.metadata.get("centre", 1.0))
 
 
 def _points(places: NDArray[np.float64]) -> NDArray[np.float64]:

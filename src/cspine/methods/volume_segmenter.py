@@ -26,7 +26,7 @@ from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
 from cspine.localization.columns import DICE, OUTPUTS
 from cspine.masks.laying import UNKNOWN
-from cspine.models import read_model
+from cspine.models import load_model
 from cspine.origins import take_over
 from cspine.precision import Precision
 from cspine.studies import UID
@@ -91,10 +91,7 @@ def build(
 
 def load(path: Path) -> VolumeNetwork:
     """The network of a finished model, rebuilt from what the file itself says."""
-    tensors, description = read_model(path)
-    network = rebuild(description)
-    network.load_state_dict(tensors)
-    return network
+    return load_model(path, rebuild)
 
 
 def rebuild(description: dict[str, Any]) -> VolumeNetwork:
@@ -241,12 +238,11 @@ def localize(
     known = _masks_of(masks)
     studies = [MaskedStudy(table[UID].iloc[0], known.get(table[UID].iloc[0], {})) for table in tables]
     data = VolumeExamples(studies, shards, network.side, None, 0)
-    centre = float(data.cache.metadata.get("centre", 1.0))
     network.eval().to(device)
     cubes = loader(data, in_order([1] * len(studies), 1), loader_workers, pin=device.type == "cuda")
     for i, (cells, _, _) in enumerate(cubes):
         probabilities, cube = _probabilities(network, cells, device, precision), data.cube_of(i)
-        found = outputs_of(probabilities, cube, tables[i][["rows", "columns"]].to_numpy(np.int64), centre)
+        found = outputs_of(probabilities, cube, tables[i][["rows", "columns"]].to_numpy(np.int64), data.cache.centre)
         overlaps = dice_of(probabilities, cube, studies[i].decoded(cube.pixels))
         said = pd.DataFrame(found, columns=list(OUTPUTS), index=tables[i].index)
         yield said.assign(**dict(zip(DICE, overlaps.tolist(), strict=True)))

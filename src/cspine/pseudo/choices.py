@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine.calibration import Line
+from cspine.calibration import EDGE, Line, logit
 from cspine.metric import Floats
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.runs import in_one_run, log_lengths
@@ -24,7 +24,6 @@ POOLED_STUDIES = 4.0  #: ASSUME: what all vertebrae together count in one verteb
 LINE_STRENGTH = 1.0  #: of the pull of the line towards "believe the model", in slices of log loss
 LONGEST_FACTOR = 3  # a run is at most so many times as long as the longest that was seen
 DEFAULT_LENGTHS = (3, 5, 7, 9, 12)  # slices of a run where no box tells; ASSUME
-EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,6 @@ class Choices:
     fallback: str = ""  # why nothing was chosen; "" where something was, or nothing was to be
 
 
-def log_odds(probability: Floats) -> Floats:
-    """Logit, finite also for 0 and 1."""
-    inside = np.clip(probability, EDGE, 1 - EDGE)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
-
-
 def choose(cells: Sequence[Cells], lengths: Sequence[int], config: PseudoConfig) -> Choices:
     """The choices that ``config`` asks for.
 
@@ -81,7 +74,7 @@ def choose(cells: Sequence[Cells], lengths: Sequence[int], config: PseudoConfig)
     line, values = Line(), [cell.value for cell in cells]
     if config.along_z == "run":
         line = fit_line(cells, prior)
-        values = [in_one_run(log_odds(line(value)), prior) for value in values]
+        values = [in_one_run(logit(line(value)), prior) for value in values]
     thresholds = given.thresholds
     if config.threshold == "select":
         thresholds = best_thresholds(cells, values)
@@ -97,7 +90,7 @@ def fit_line(cells: Sequence[Cells], prior: Floats) -> Line:
         total = 0.0
         for cell in cells:
             known = ~np.isnan(cell.fractured)
-            p = np.clip(in_one_run(slope * log_odds(cell.value) + intercept, prior), EDGE, 1 - EDGE)[known]
+            p = np.clip(in_one_run(slope * logit(cell.value) + intercept, prior), EDGE, 1 - EDGE)[known]
             y = cell.fractured[known]
             total -= float((y * np.log(p) + (1 - y) * np.log1p(-p)).sum())
         return total + LINE_STRENGTH / 2 * float((slope - 1) ** 2 + (intercept / 4) ** 2)

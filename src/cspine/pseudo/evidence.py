@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine.calibration import logit
 from cspine.metric import Floats
-from cspine.pseudo.choices import Choices, log_odds
+from cspine.pseudo.choices import Choices
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.runs import in_one_run, smoothed
 
@@ -27,7 +28,7 @@ def evidence_of(
     if config.along_z == "run":
         calibrated = choices.line(found)
         for vertebra in np.flatnonzero(label == 1):
-            calibrated[:, vertebra] = in_one_run(log_odds(calibrated[:, vertebra]), choices.log_lengths)
+            calibrated[:, vertebra] = in_one_run(logit(calibrated[:, vertebra]), choices.log_lengths)
         found = calibrated
     return np.where(label == 0, 0.0, found) if config.agree_with_study else found
 

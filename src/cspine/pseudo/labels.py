@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cspine.errors import CspineError
 from cspine.metric import Floats
 from cspine.pseudo.choices import Cells, Choices, choose
-from cspine.pseudo.config import PseudoConfig
+from cspine.pseudo.config import PseudoConfig, evidence_only
 from cspine.pseudo.counts import Tally
 from cspine.pseudo.evidence import evidence_of, seen
 from cspine.pseudo.marking import Marked, mark_study
@@ -112,8 +112,10 @@ def labels_apart(
     labels: pd.DataFrame,
     config: PseudoConfig,
     localization: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Pseudo-labels of boxed studies, each by choices made on others: so that they can be held against its boxes.
+
+    Beside them the evidence that they are cut from (``evidence_only``), in the same columns.
 
     Args:
         predictions: predictions.parquet.
@@ -124,14 +126,18 @@ def labels_apart(
     """
     parts = min(len(studies), PARTS) if config.needs_choices else 1
     part = np.arange(len(studies)) % max(parts, 1)
-    tables = []
+    ways = (config, evidence_only(config))
+    nothing = predictions.iloc[:0], studies.iloc[:0]
+    found = [[pseudo_labels_of(*nothing, config, localization)[0]] for _ in ways]
     for number in range(parts):
         others = studies[part != number] if config.needs_choices else studies
         unseen = labels[~labels[UID].isin(studies.loc[part == number, UID])]
         made = choices_on(predictions, others, unseen, config, localization)
-        tables.append(pseudo_labels_of(predictions, studies[part == number], config, localization, made)[0])
-    nothing, _ = pseudo_labels_of(predictions, studies.iloc[:0], config, localization)
-    return pd.concat([nothing, *tables], ignore_index=True)
+        own = studies[part == number]
+        for tables, way in zip(found, ways, strict=True):
+            tables.append(pseudo_labels_of(predictions, own, way, localization, made)[0])
+    labels_found, evidence = (pd.concat(tables, ignore_index=True) for tables in found)
+    return labels_found, evidence
 
 
 def lengths_of_runs(labels: pd.DataFrame) -> list[int]:

@@ -71,20 +71,17 @@ def measure_pseudo_labels(
     places = None if localization is None else read_table(localization)
     fold = config.pseudo.fold
     boxed, seen = boxed_select_studies(index, roles, taught, fold), labels_seen(taught, roles, fold)
-    soft = evidence_only(config.pseudo)
-    select = labelled(
-        predicted,
-        boxed,
-        labels_apart(predicted, boxed, seen, config.pseudo, places),
-        labels_apart(predicted, boxed, seen, soft, places),
-    )
+    select = labelled(predicted, boxed, *labels_apart(predicted, boxed, seen, config.pseudo, places))
     shown = None if places is None else shown_by(select, places)
     arms: dict[str, Ways] = {"boxes": cells_by_boxes(select, has_box(select, taught), shown)}
     counts = dict.fromkeys(("boxes", "truth"), _counts(select, config, config.seed))
     if truth is not None:
         hidden = read_table(truth)
         others, made = unlabelled_studies(index, roles, fold), choices_on(predicted, boxed, seen, config.pseudo, places)
-        tables = [pseudo_labels_of(predicted, others, how, places, made)[0] for how in (config.pseudo, soft)]
+        tables = [
+            pseudo_labels_of(predicted, others, how, places, made)[0]
+            for how in (config.pseudo, evidence_only(config.pseudo))
+        ]
         unboxed = labelled(predicted, others, *tables)
         for arm, found in (("truth", select), ("unboxed", unboxed)):
             arms[arm] = cells_by_truth(found, fractured_by_truth(found, hidden), localised=places is not None)

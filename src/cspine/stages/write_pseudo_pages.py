@@ -73,7 +73,7 @@ def write_pseudo_pages(
     roles, fold = read_table(folds), config.pseudo.fold
     boxed, seen = boxed_select_studies(index, roles, taught, fold).head(BOXED), labels_seen(taught, roles, fold)
     places = None if localization is None else read_table(localization)
-    as_if = labels_apart(predicted, boxed, seen, config.pseudo, places)
+    as_if, _ = labels_apart(predicted, boxed, seen, config.pseudo, places)
     later, hidden = (None if path is None else read_table(path) for path in (student, truth))
     sources = Sources.of(predicted, pd.concat([made, as_if], ignore_index=True), taught, later, hidden)
     runs = doubtful_runs(made, predicted)
