@@ -207,6 +207,12 @@ ROWS = [
         "{init_from: previous_round, training: {epochs: 1, learning_rate: 1e-3}, augment: {probability: 0.4}}",
         ROUND_1,
     ),
+    Row(
+        "methods.*.members",
+        "[{training: {learning_rate: 1e-3}}]",
+        TAUGHT - names("train 0 0, train 0 1") | names("train 0 0 0, train 0 1 0"),
+        planned=True,
+    ),
     Row("methods.*.continued", "[{training: {epochs: 1}}]", TAUGHT | names("train 0 1 0"), planned=True),
     Row(
         "methods.*.pseudo_labels.evidence",

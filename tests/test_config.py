@@ -43,7 +43,16 @@ WILDCARDS = {
     **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),
     **dict.fromkeys(("assign_boxes", "measure_labels"), ("method", "fold")),
     **dict.fromkeys(
-        ("build_training_set", "train", "predict_slices", "pseudo_label", "measure_pseudo_labels", "aggregate_studies"),
+        (
+            "build_training_set",
+            "build_study_set",
+            "train",
+            "predict_slices",
+            "predict_studies",
+            "pseudo_label",
+            "measure_pseudo_labels",
+            "aggregate_studies",
+        ),
         ("method", "fold", "round"),
     ),
 }

@@ -28,6 +28,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 WITH_A_FAMILY = {
     "train",
     "predict_slices",
+    "predict_studies",
     "predict_localizer",
     "predict_with_bundle",
 }  # they use the module that their config names
@@ -72,7 +73,7 @@ def test_an_edit_in_a_method_changes_only_the_stages_that_use_it(package: Path) 
 
 def test_adding_a_method_changes_no_key(package: Path) -> None:
     (package / "methods/another.py").write_text("ANSWER = 42\n")
-    line = '    "another": "cspine.methods.another",\n'
+    line = '    "another": Family("cspine.methods.another"),\n'
     assert (
         changed(package, "methods/registry.py", lambda s: s.replace("FAMILIES = {\n", "FAMILIES = {\n" + line)) == set()
     )

@@ -264,6 +264,7 @@ def test_the_stages_that_compute_with_torch_use_a_gpu() -> None:
     assert {stage for stage in known_stages() if signature_of(stage).uses_gpu} == {
         "train",
         "predict_slices",
+        "predict_studies",
         "predict_localizer",
         "predict_with_bundle",
     }
@@ -281,7 +282,7 @@ def test_the_launcher_has_the_gpu_before_it_imports_the_stage_and_gives_it_back(
 
     monkeypatch.setattr(running, "function_of", imported)
     Path("input").touch()
-    files = [word for name in ("model", "slices", "shards") for word in (f"--{name}", "input")]
+    files = [word for name in ("models", "slices", "shards") for word in (f"--{name}", "input")]
     for _ in range(2):
         assert main(["predict_slices", *files, "--predictions", "out", "--config", '{"family": "slice_cnn"}']) == 1
     assert [uuid[:8] for uuid in seen] == ["GPU-aaaa"] * 2 and gpus.VISIBLE not in os.environ

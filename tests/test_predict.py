@@ -115,7 +115,7 @@ def by_workflow(studies: Path, bundle: Path, place: Path) -> list[pd.DataFrame]:
         settings = {key: PREDICTION[key] for key in ("family", "batch_size", "precision", "threads")}
         config = PredictConfig(view="slice", **settings)
         out = place / f"predictions-{number}.parquet"
-        predict_slices(model, place / "slices.parquet", [tables[0]], out, parts, config=config)
+        predict_slices([model], place / "slices.parquet", [tables[0]], out, parts, config=config)
         found.append(read_table(out))
     return found
 

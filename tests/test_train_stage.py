@@ -39,7 +39,7 @@ def test_all_ways_of_training_together_give_a_model_that_predicts_seven_fracture
     parts.mkdir()
     config = PredictConfig("slice_cnn", "slice", "auto", "auto", 1)
     out = place / "predictions.parquet"
-    predict_slices(model, place / "slices.parquet", [place / "shard-0.parquet"], out, parts, config=config)
+    predict_slices([model], place / "slices.parquet", [place / "shard-0.parquet"], out, parts, config=config)
     found = read_table(out)
     assert found[list(VERTEBRAE)].shape == (48, 7) and found[list(VERTEBRAE)].to_numpy().std() > 0
 

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cspine.hashing import seed_of
-from cspine.layers import Config, in_part, in_round, is_phantom, last_part, steps_of
+from cspine.layers import Config, in_member, in_part, in_round, is_phantom, last_part, steps_of
 
 Block = dict[str, Any]
 
 
 def block(config: Config, stage: str, **at: str) -> Block:
     """The config block of ``stage``; ``at`` holds the wildcards of its rule (method, fold, round, view, cohort, shard,
-    localizer, inner).
+    localizer, inner, member).
 
     Raises:
         KeyError: the config has no such method, localizer or view.
@@ -80,12 +80,16 @@ def _assign_boxes(config: Config, method: str, fold: str) -> Block:
     return {"fold": int(fold), **{key: value for key, value in labels.items() if key != "localizer"}}
 
 
+def _build_study_set(config: Config, method: str, fold: str, round: str) -> Block:
+    return {"fold": int(fold)}
+
+
 def _measure_labels(config: Config, method: str, fold: str) -> Block:
     return {"bootstrap": config["score"]["bootstrap"], "seed": seed_of("measure labels", config["seed"])}
 
 
 def _train(config: Config, fold: str, **at: str) -> Block:
-    """Of a round of a method (method, round, perhaps part), or of a localizer's inner model (localizer, inner)."""
+    """Of a method's round (method, round, perhaps part or member), or a localizer's inner model (localizer, inner)."""
     return _train_localizer(config, fold, **at) if "localizer" in at else _train_round(config, fold, **at)
 
 
@@ -96,11 +100,16 @@ def _train_localizer(config: Config, fold: str, localizer: str, inner: str) -> B
     return {"seed": seed, "network": _network(block), **others}
 
 
-def _train_round(config: Config, fold: str, method: str, round: str, part: str | None = None) -> Block:
+def _train_round(
+    config: Config, fold: str, method: str, round: str, part: str | None = None, member: str | None = None
+) -> Block:
     of_round = method_of(config, method, int(round))
+    if member is not None:
+        of_round = in_member(of_round, int(member))
     number = last_part(of_round) if part is None else int(part)
     block = in_part(of_round, number)
-    seed = seed_of("train", config["seed"], int(fold), int(round), *([number] if number else []))
+    own = [*([number] if number else []), *(["member", int(member)] if member is not None else [])]
+    seed = seed_of("train", config["seed"], int(fold), int(round), *own)
     others = {key: block[key] for key in ("family", "view", "training", "augment")}
     return {"seed": seed, "network": _network(block), **others}
 
@@ -273,6 +282,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "assign_folds": _assign_folds,
     "assign_boxes": _assign_boxes,
     "build_training_set": _build_training_set,
+    "build_study_set": _build_study_set,
     "lay_masks": _lay_masks,
     "build_localizer_set": _build_localizer_set,
     "predict_localizer": _predict_localizer,
@@ -280,6 +290,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "compare_localizers": _compare_localizers,
     "train": _train,
     "predict_slices": _predict_slices,
+    "predict_studies": _predict_slices,
     "pseudo_label": _pseudo_label,
     "measure_pseudo_labels": _measure_pseudo_labels,
     "write_pseudo_quality": _write_pseudo_quality,

@@ -10,7 +10,7 @@ import yaml
 
 from cspine.contradictions import contradictions
 from cspine.errors import CspineError
-from cspine.layers import Config, extended
+from cspine.layers import Config, completed, extended
 from cspine.schema import coerce, mistakes
 
 MOST_ERRORS = 12
@@ -35,6 +35,7 @@ def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | No
     config = coerce(config, schema, schema)
     wrong = [_line(path, text, sources or {}) for path, text in mistakes(config, schema)]
     if not wrong:
+        config["methods"] = {name: completed(block) for name, block in config["methods"].items()}
         wrong = [_line(path, text, sources or {}) for path, text in contradictions(config)]
     if wrong:
         more = f"\n  ... and {len(wrong) - MOST_ERRORS} more" if len(wrong) > MOST_ERRORS else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cspine.layers import Config, in_part, in_round, is_phantom, last_part, merged, steps_of
+from cspine.methods.registry import unit_of
 from cspine.reason_codes import unknown
 from cspine.schema import Mistake
 
@@ -38,6 +39,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield from _of_targets(config, name, block)
         yield from _of_labels(config, name, block)
         yield from _of_init_from(config, name)
+        yield from _of_members(config, name, block)
         for role in ("teacher", "student"):
             in_role = merged(block, block.get(role, {}))
             network = in_role.get("network", {})
@@ -159,10 +161,29 @@ def _of_evidence(config: Config) -> Iterator[Mistake]:
         yield ["evidence"], "the truth is known of the phantom only; expected data.root: data/phantom"
 
 
+def _of_members(config: Config, name: str, block: Config) -> Iterator[Mistake]:
+    """Members are trained in one part each, and nothing starts from several models at once."""
+    path, members = ["methods", name, "members"], block["members"]
+    for number, member in enumerate(members):
+        in_one = merged(block, member)
+        if in_one.get("continued") or any(block.get(role, {}).get("continued") for role in ("teacher", "student")):
+            yield [*path, number], "a member is trained in one part; expected continued: []"
+        yield from _of_training([*path, number, "training"], in_one["training"])
+    for round in range(block["rounds"]):
+        start = in_round(block, round)["init_from"]
+        if start in config["methods"] and config["methods"][start]["members"]:
+            text = f"{start} has {len(config['methods'][start]['members'])} members; expected a method of one model"
+            yield ["methods", name, "init_from"], text
+
+
 def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
     """A localizer that is asked is there."""
-    labels, pseudo = block["labels"], block["pseudo_labels"]
-    asked_by = {"labels": labels["assign"] == "localized", "pseudo_labels": pseudo["evidence"] != "fracture"}
+    labels, pseudo = block.get("labels", {}), block.get("pseudo_labels", {})
+    unit = unit_of(block["family"])
+    asked_by = {
+        "labels": unit == "vertebra" or labels.get("assign") == "localized",
+        "pseudo_labels": pseudo.get("evidence", "fracture") != "fracture",
+    }
     for key, asked in asked_by.items():
         localizer = block[key]["localizer"]
         if asked and localizer not in config["localizers"]:

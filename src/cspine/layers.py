@@ -47,8 +47,40 @@ def teacher_of(methods: Config, name: str) -> str:
 
 def _teaching(method: Config) -> Config:
     """All that decides a teacher's weights."""
-    made_by = ("family", "view", "targets", "labels", "init_from", "network", "training", "augment", "continued")
-    return {key: in_round(method, 0)[key] for key in made_by}
+    made_by = (
+        "family",
+        "view",
+        "targets",
+        "labels",
+        "init_from",
+        "network",
+        "training",
+        "augment",
+        "continued",
+        "members",
+    )
+    block = in_round(method, 0)
+    return {key: block.get(key) for key in made_by}
+
+
+#: what a method of a family that has no such key is: one round, one part, taught its studies' labels
+ABSENT: Config = {"rounds": 1, "init_from": "none", "continued": [], "targets": "study"}
+
+
+def completed(method: Config) -> Config:
+    """A method's block with ABSENT for what its family has no key for, and ``members`` where it has but one."""
+    return {**ABSENT, "members": [], **method}
+
+
+def in_member(block: Config, member: int) -> Config:
+    """A method's block (of a round) as one of its members has it.
+
+    Raises:
+        KeyError: there is no such member.
+    """
+    if not 0 <= member < len(block["members"]):
+        raise KeyError(f"member {member}")
+    return merged(block, block["members"][member])
 
 
 def last_part(block: Config) -> int:

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cspine.errors import CspineError
-from cspine.methods.registry import FAMILIES, module_of
+from cspine.family_keys import keys_of
+from cspine.methods.registry import FAMILIES, module_of, unit_of
 
 Schema = dict[str, Any]
 Mistake = tuple[list[Any], str]  # where, what
@@ -67,11 +68,35 @@ def _of_family(
         yield [*path, "family"], str(error).removeprefix("methods: ")
         return
     if name not in schema["$defs"]:
-        known = sorted(family for family in FAMILIES if f"{prefix}{family}" in schema["$defs"])
-        yield [*path, "family"], f"{block['family']} is no family of {path[0]}; those are: {', '.join(known)}"
-        return
+        if path[0] == "methods" and _judges(block["family"], schema):
+            name = f"methods_of_{unit_of(block['family'])}"
+            yield from _of_own_keys(path, block)
+        else:
+            known = sorted(family for family in FAMILIES if f"{prefix}{family}" in schema["$defs"])
+            yield [*path, "family"], f"{block['family']} is no family of {path[0]}; those are: {', '.join(known)}"
+            return
     part = validator.evolve(schema={**schema["$defs"][name], "$defs": schema["$defs"]})
     yield from _explained(part.iter_errors(block), schema, path)
+
+
+def _judges(family: str, schema: Schema) -> bool:
+    """Whether a family without a definition of its own is one of methods: it is none of localizers."""
+    return f"localizer_{family}" not in schema["$defs"]
+
+
+def _of_own_keys(path: list[Any], block: dict[str, Any]) -> Iterator[Mistake]:
+    """Where network and augment depart from what the dataclasses of a family without a definition have."""
+    for kind in ("network", "augment"):
+        known = keys_of(block["family"], kind)
+        given = block.get(kind, {})
+        if known is None or not isinstance(given, dict):
+            continue
+        for key in given.keys() - known.keys():
+            near = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            yield [*path, kind, key], f"unknown key; {hint}known here: {', '.join(sorted(known))}"
+        for key in sorted(name for name, needed in known.items() if needed and name not in given):
+            yield [*path, kind, key], f"missing; the family {block['family']} expects it"
 
 
 def _explained(errors: Any, root: Schema, prefix: list[Any]) -> Iterator[Mistake]:

@@ -5,8 +5,8 @@ from snakemake.exceptions import WorkflowError
 
 from cspine.blocks import labels_round
 from cspine.errors import CspineError
-from cspine.layers import in_part, last_part, teacher_of
-from cspine.methods.registry import TAUGHT_VOXELS
+from cspine.layers import in_member, in_part, last_part, teacher_of
+from cspine.methods.registry import UNITS, family_of, unit_of
 from cspine.workflow import Plan
 
 try:
@@ -18,6 +18,7 @@ config = PLAN.config
 METHODS = sorted(config["methods"])
 LOCALIZERS = sorted(config["localizers"])
 FRACTURE_METHODS = [name for name in METHODS if config["methods"][name]["targets"] != "presence"]
+OF_UNIT = {unit: [n for n in METHODS if unit_of(config["methods"][n]["family"]) == unit] for unit in UNITS}
 SUBMITTED = config["submission"]["method"]
 SHARDS = range(config["data"]["shards"])
 COHORTS = ["train", "test"]
@@ -34,6 +35,7 @@ wildcard_constraints:
     fold=r"\d+",
     round=r"\d+",
     part=r"\d+",
+    member=r"\d+",
     shard=r"\d+",
     cohort="|".join(COHORTS),
     view="|".join(config["views"]),
@@ -64,6 +66,16 @@ def option(name):
     return lambda wildcards, input: " ".join([f"--{name}", *PLAN.listed(input.get(name))]) if input.get(name) else ""
 
 
+def any_of(names):
+    """A wildcard's constraint: one of these names; none at all where there are none."""
+    return "|".join(names) or "-"
+
+
+def methods_of(*units):
+    """A wildcard's constraint: the methods whose examples are slices, vertebrae or studies."""
+    return any_of([name for unit in units for name in OF_UNIT[unit]])
+
+
 def shards(view, cohorts=COHORTS, suffix=".parquet"):
     """The cache files of a view."""
     return expand(f"results/cache/{view}/{{cohort}}/shard-{{shard}}{suffix}", cohort=cohorts, shard=SHARDS)
@@ -91,6 +103,34 @@ def of_arms(name):
     return [path for arm in arms for path in folds_of(arm["method"], name, arm["round"])]
 
 
+def shards_of(view, fold, cohorts=COHORTS):
+    """The cache files of a view, of whichever kind, that a method's models of a fold read."""
+    return shards(view, cohorts)
+
+
+def models_in(folder, method):
+    """The models in a round's folder: of all members, or the only one."""
+    members = range(len(config["methods"][method]["members"]))
+    return [f"{folder}/members/{member}/model.safetensors" for member in members] or [f"{folder}/model.safetensors"]
+
+
+def models_of(method, fold):
+    """The models of a method and fold whose probabilities count, member by member."""
+    return models_in(f"results/{method}/fold-{fold}/round-{last_round(method)}", method)
+
+
+def models_to_predict(wildcards):
+    """The same of a round."""
+    return models_in(f"results/{wildcards.method}/fold-{wildcards.fold}/round-{wildcards.round}", wildcards.method)
+
+
+def localizers_of(method):
+    """The localizers that a method asks before it can judge a study, those of its crops included."""
+    block = config["methods"][method]
+    asked = [] if unit_of(block["family"]) != "vertebra" else [block["labels"]["localizer"]]
+    return sorted({*asked, *[config["views"][block["view"]].get("localizer")]} - {None})
+
+
 def made_in(wildcards, round, name):
     """A file of a round of a method and fold; of a teacher that several methods share, the first method's."""
     method = wildcards.method if round > 0 else teacher_of(config["methods"], wildcards.method)
@@ -111,7 +151,8 @@ def model_to_start_from(wildcards):
     if name == "none":
         return []
     if name == "previous_round":
-        return made_in(wildcards, int(wildcards.round) - 1, "model.safetensors")
+        own = f"members/{wildcards.member}/" if "member" in wildcards.keys() else ""
+        return made_in(wildcards, int(wildcards.round) - 1, f"{own}model.safetensors")
     if name in METHODS:
         return f"results/{name}/fold-{wildcards.fold}/round-{last_round(name)}/model.safetensors"
     others = f"none, previous_round, a method ({', '.join(METHODS)})"
@@ -160,7 +201,8 @@ def of_localizers(name, inner=False):
 
 def masks_for(wildcards):
     """The voxels of the masks, for a family of localizers that is taught them: a rule of that family writes them."""
-    return mask_shards(localizer_of(wildcards)["view"]) if localizer_of(wildcards)["family"] in TAUGHT_VOXELS else []
+    block = localizer_of(wildcards)
+    return mask_shards(block["view"]) if family_of(block["family"]).taught_voxels else []
 
 
 def mask_shards(view):
@@ -169,8 +211,9 @@ def mask_shards(view):
 
 
 def block_of_round(wildcards):
-    """A method's block as it is in a round."""
-    return PLAN.method(wildcards.method, int(wildcards.round))
+    """A method's block as it is in a round, of a member as that has it."""
+    block = PLAN.method(wildcards.method, int(wildcards.round))
+    return in_member(block, int(wildcards.member)) if "member" in wildcards.keys() else block
 
 
 def part_number(wildcards):
@@ -188,6 +231,12 @@ def presence_for(wildcards):
     block = block_of_round(wildcards)
     wanted = block["targets"] == "presence" or block["training"]["presence_weight"] > 0
     return "results/labels/presence.parquet" if wanted else []
+
+
+def vertebrae_for(wildcards):
+    """Where the vertebrae of each study lie, for a method that judges them one by one."""
+    placed = f"results/{wildcards.method}/fold-{wildcards.fold}/vertebrae.parquet"
+    return placed if wildcards.method in OF_UNIT["vertebra"] else []
 
 
 def has_own_labels(method):

@@ -74,6 +74,8 @@ rule build_training_set:
         f"logs/build_training_set/{FOLD_ROUND}.txt",
     benchmark:
         f"logs/benchmarks/build_training_set/{FOLD_ROUND}.tsv"
+    wildcard_constraints:
+        method=methods_of("slice"),
     conda:
         "../../envs/tables.yaml"
     threads: 1
@@ -92,11 +94,41 @@ rule build_training_set:
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 
+rule build_study_set:
+    """The same for models that judge whole studies, or whole vertebrae."""
+    input:
+        studies=rules.index.output.studies,
+        folds=rules.assign_folds.output.folds,
+        vertebrae=vertebrae_for,
+    output:
+        training_set=f"results/{FOLD_ROUND}/training_set.parquet",
+    log:
+        f"logs/build_study_set/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/build_study_set/{FOLD_ROUND}.tsv"
+    wildcard_constraints:
+        method=methods_of("vertebra", "study"),
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        vertebrae=option("vertebrae"),
+        config=block_of("build_study_set"),
+        code=code_of("build_study_set"),
+        at=at,
+    shell:
+        "python -m cspine build_study_set --studies {input.studies} --folds {input.folds} "
+        "--training-set {output.training_set} {params.vertebrae} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
 rule train:
     """Train one round of one fold; killed at any moment it goes on from its last checkpoint."""
     input:
         training_set=rules.build_training_set.output.training_set,
-        shards=lambda wildcards: shards(view_of(wildcards.method), ["train"]),
+        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold, ["train"]),
         weights=weights_file,
         init_from=model_to_start_from,
         continue_from=part_before,
@@ -139,18 +171,31 @@ use rule train as train_part with:
         f"logs/benchmarks/train/{FOLD_ROUND}/part-{{part}}.tsv"
 
 
+use rule train as train_member with:
+    output:
+        model=f"results/{FOLD_ROUND}/members/{{member}}/model.safetensors",
+        history=f"results/{FOLD_ROUND}/members/{{member}}/history.parquet",
+        state=f"results/{FOLD_ROUND}/members/{{member}}/state.safetensors",
+    log:
+        f"logs/train/{FOLD_ROUND}/member-{{member}}.txt",
+    benchmark:
+        f"logs/benchmarks/train/{FOLD_ROUND}/member-{{member}}.tsv"
+
+
 rule predict_slices:
     """Probabilities of every readable slice of both cohorts."""
     input:
-        model=rules.train.output.model,
+        models=models_to_predict,
         slices=rules.index.output.slices,
-        shards=lambda wildcards: shards(view_of(wildcards.method)),
+        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold),
     output:
         predictions=f"results/{FOLD_ROUND}/predictions.parquet",
     log:
         f"logs/predict_slices/{FOLD_ROUND}.txt",
     benchmark:
         f"logs/benchmarks/predict_slices/{FOLD_ROUND}.tsv"
+    wildcard_constraints:
+        method=methods_of("slice"),
     conda:
         "../../envs/torch.yaml"
     threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
@@ -162,8 +207,40 @@ rule predict_slices:
         code=code_of("predict_slices"),
         at=at,
     shell:
-        "python -m cspine predict_slices --model {input.model} --slices {input.slices} --shards {input.shards} "
+        "python -m cspine predict_slices --models {input.models} --slices {input.slices} --shards {input.shards} "
         "--predictions {output.predictions} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
+
+
+rule predict_studies:
+    """Probabilities of every readable study of both cohorts, by models that judge studies or vertebrae as a whole."""
+    input:
+        models=models_to_predict,
+        studies=rules.index.output.studies,
+        vertebrae=vertebrae_for,
+        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold),
+    output:
+        predictions=f"results/{FOLD_ROUND}/predictions.parquet",
+    log:
+        f"logs/predict_studies/{FOLD_ROUND}.txt",
+    benchmark:
+        f"logs/benchmarks/predict_studies/{FOLD_ROUND}.tsv"
+    wildcard_constraints:
+        method=methods_of("vertebra", "study"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: block_of_round(wildcards)["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        gpu=PLAN.gpu,
+    params:
+        vertebrae=option("vertebrae"),
+        config=block_of("predict_studies"),
+        code=code_of("predict_studies"),
+        at=at,
+    shell:
+        "python -m cspine predict_studies --models {input.models} --studies {input.studies} --shards {input.shards} "
+        "--predictions {output.predictions} {params.vertebrae} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 
@@ -203,7 +280,7 @@ rule pseudo_label:
 rule aggregate_studies:
     """Slice -> vertebra -> patient, the way chosen on the fold's `select` studies."""
     input:
-        predictions=rules.predict_slices.output.predictions,
+        predictions=f"results/{FOLD_ROUND}/predictions.parquet",
         studies=rules.index.output.studies,
         folds=rules.assign_folds.output.folds,
     output:

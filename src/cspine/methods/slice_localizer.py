@@ -12,8 +12,8 @@ What a family of localizers offers the stages (slice_cnn, too, can be one: it th
                          columns OUTPUTS (float32; NaN where it has no head) for the same rows. No batch holds slices
                          of two studies. Places are shares of the stored slice.
 
-A family that is taught voxels stands in ``registry.TAUGHT_VOXELS``; its training set has the column ``mask``, and
-``localize`` gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all rows of
+A family that is taught voxels says so in the registry (``taught_voxels``); its training set has the column ``mask``,
+and ``localize`` gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all rows of
 a study.
 """
 

@@ -200,7 +200,7 @@ def examples(
     if "mask" not in table.columns:
         raise CspineError(
             "the training set has no column mask (labels in the geometry of the view, stage lay_masks); expected the "
-            "family of its localizer among methods.registry.TAUGHT_VOXELS"
+            "family of its localizer to be taught_voxels in methods/registry.py"
         )
     studies = [
         MaskedStudy(str(uid), _blobs_of(rows), float(rows["weight"].iloc[0]))

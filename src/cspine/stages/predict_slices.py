@@ -1,4 +1,4 @@
-"""Probabilities of every readable slice of both cohorts, by one model."""
+"""Probabilities of every readable slice of both cohorts, by one model or the mean of several."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cspine.devices import device_of
+from cspine.members import mean_of_members
 from cspine.methods.registry import module_of
 from cspine.progress import report, say
 from cspine.runtime import runtime
@@ -38,7 +39,7 @@ class PredictConfig:
 
 
 def predict_slices(
-    model: InPath,
+    models: list[InPath],
     slices: InPath,
     shards: list[InPath],
     predictions: OutPath,
@@ -52,7 +53,7 @@ def predict_slices(
     ``cspine predict`` gives the same without the others.
 
     Args:
-        model: a finished model (stage train).
+        models: finished models (stage train): all members of the method, whose mean is taken.
         slices: index/slices.parquet.
         shards: the cache of the view, both cohorts.
         predictions: cohort, StudyInstanceUID, slice_number, z_index, C1..C7 in 0..1, in the index's order.
@@ -62,7 +63,7 @@ def predict_slices(
     torch.set_num_threads(config.threads)
     device, precision = device_of(runtime().device, config.precision)
     at_once = slices_at_once(config.batch_size)
-    network = family.load(model)
+    networks = [family.load(model) for model in models]
     index = read_table(slices, ["cohort", UID, "slice_number", "z_index", "shard"])
     groups = {
         Path(parts) / f"{cohort}-{shard}.parquet": rows
@@ -71,7 +72,11 @@ def predict_slices(
     left = {part: rows for part, rows in groups.items() if not part.exists()}
     if left:  # one loader for all shards: its processes take seconds to start
         studies = [study for rows in left.values() for _, study in rows.groupby(UID, sort=False)]
-        batches = family.predict_slices(network, studies, shards, device, precision, at_once, runtime().loader_workers)
+        by_member = [
+            family.predict_slices(network, studies, shards, device, precision, at_once, runtime().loader_workers)
+            for network in networks
+        ]
+        batches = (mean_of_members(found) for found in zip(*by_member, strict=True))
         predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index))
         for part, rows in left.items():
             values = np.stack(list(islice(predicted, len(rows))), axis=1)
