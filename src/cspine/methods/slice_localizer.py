@@ -13,8 +13,8 @@ What a family of localizers offers the stages (slice_cnn, too, can be one: it th
                          of two studies. Places are shares of the stored slice.
 
 A family that is taught voxels says so in the registry (``taught_voxels``); its training set has the column ``mask``,
-and ``localize`` gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all rows of
-a study.
+and ``localize`` gets ``masks`` (the files that a rule of its own writes) and may add the columns DICE, equal in all
+rows of a study.
 """
 
 from __future__ import annotations
