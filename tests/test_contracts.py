@@ -56,8 +56,9 @@ def trained(world: World, name: str, place: Path, **training: Any) -> Path:
     """The model of a short training."""
     (scratch := place / "scratch").mkdir(parents=True)
     files = [place / file for file in ("model.safetensors", "history.parquet", "state.safetensors")]
-    train(world.training_set, world.shards, *files, scratch, config=config_of(name, **training))
-    return files[0]
+    model, history, state = files
+    train(world.training_set, world.shards, model, history, state, scratch, config=config_of(name, **training))
+    return model
 
 
 def judged(world: World, name: str, model: Path, device: str = "cpu") -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import pytest
 
 from cspine.bootstrap import Measured, resample_counts
 from cspine.errors import CspineError
-from cspine.evidence import Arm, Taught, TestSet, gap_closed, measure_arms, taught_of
+from cspine.evidence import CALLED, MEASURES, Arm, Taught, TestSet, gap_closed, measure_arms, taught_of
 from cspine.evidence_texts import EvidenceConfig
 from cspine.stages.weigh_evidence import weigh_evidence
 from cspine.studies import LABELS, UID, VERTEBRAE
@@ -50,9 +50,23 @@ def test_knowing_which_vertebra_is_in_view_is_worth_nothing_where_it_is_in_view(
     assert found["slice_auc_all"].value > 0.85
 
 
+def test_decisions_are_counted_over_cells_and_calling_nothing_fractured_has_its_accuracy() -> None:
+    some = arm(0.5)
+    silent = Arm(some.probability, np.zeros_like(some.slices))
+    found = measure_arms(TEST, {"some": some, "silent": silent}, COUNTS)
+    called, real = some.slices >= CALLED, TEST.fractured
+    assert 0 < called.sum() < real.sum(), "the case says something"
+    assert found["some"]["accuracy"].value == pytest.approx((called == real).mean())
+    assert found["some"]["sensitivity"].value == pytest.approx((called & real).sum() / real.sum())
+    assert found["some"]["specificity"].value == pytest.approx((~called & ~real).sum() / (~real).sum())
+    assert found["silent"]["accuracy"].value == pytest.approx(1 - real.mean())
+    assert (found["silent"]["sensitivity"].value, found["silent"]["specificity"].value) == (0, 1)
+
+
 def test_skill_shows_in_every_measure_and_the_interval_holds_the_value() -> None:
     found = measure_arms(TEST, {"none": arm(0), "some": arm(1)}, COUNTS)
-    for measure, better in found["some"].items():
+    for measure in (*MEASURES, "accuracy", "sensitivity"):
+        better = found["some"][measure]
         gain = better.minus(found["none"][measure]).estimate()
         assert (gain.high < 0) if measure == "loss" else (gain.low > 0), measure
         estimate = better.estimate()

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cspine.bootstrap import Measured, average, divided, mean, measured_auc
+from cspine.bootstrap import Measured, average, divided, mean, measured_auc, ratio
 from cspine.metric import Floats, exam_losses
 from cspine.slice_aucs import slice_aucs
 from cspine.studies import CONFIDENCE, LABELS, UID, VERTEBRAE
 
 SLICE = [UID, "slice_number"]
 FRACTURED = [f"fractured_{vertebra}" for vertebra in VERTEBRAE]
+CALLED = 0.5  #: from this probability on a cell (a slice and a vertebra) is called fractured
 LEAST_POSITIVES = 5  #: fractured studies a vertebra needs to have a slice AUC
 
 
@@ -82,7 +83,25 @@ def slice_auc_all(test: TestSet, arm: Arm, counts: Floats) -> Measured:
     return _slice_auc(test, arm, counts, np.ones_like(test.present))
 
 
-#: column name -> how it is measured
+def accuracy(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """The share of cells (a slice and a vertebra) that are called right from CALLED on: S3's "fracture accuracy"."""
+    right = (arm.slices >= CALLED) == test.fractured
+    return _share_of_cells(test, right, np.ones_like(right), counts)
+
+
+def sensitivity(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """The share of the fractured cells that are called fractured."""
+    return _share_of_cells(test, arm.slices >= CALLED, test.fractured, counts)
+
+
+def specificity(test: TestSet, arm: Arm, counts: Floats) -> Measured:
+    """The share of the other cells that are not."""
+    return _share_of_cells(test, arm.slices < CALLED, ~test.fractured, counts)
+
+
+#: column name -> how it is measured of decisions; the best constant, which calls nothing fractured, has values too
+DECISIONS: dict[str, Measure] = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity}
+#: column name -> how it is measured of probabilities
 MEASURES: dict[str, Measure] = {
     "loss": weighted_loss,
     "patient_auc": patient_auc,
@@ -100,7 +119,8 @@ def measure_arms(test: TestSet, arms: Mapping[str, Arm], counts: Floats) -> dict
         arms: by name.
         counts: (draws, studies) from ``bootstrap.resample_counts``, the same for all arms.
     """
-    return {name: {key: measure(test, arm, counts) for key, measure in MEASURES.items()} for name, arm in arms.items()}
+    every = {**MEASURES, **DECISIONS}
+    return {name: {key: measure(test, arm, counts) for key, measure in every.items()} for name, arm in arms.items()}
 
 
 @dataclass(frozen=True)
@@ -144,7 +164,7 @@ def evidence_table(
     rows += [
         _row(arm, than, key, measured[arm][key].minus(measured[than][key]))
         for arm, than in differences
-        for key in MEASURES
+        for key in (*MEASURES, *DECISIONS)
     ]
     return pd.DataFrame(rows)
 
@@ -159,6 +179,15 @@ def _row(arm: str, than: str, measure: str, found: Measured) -> dict[str, object
         "low": estimate.low,
         "high": estimate.high,
     }
+
+
+def _share_of_cells(test: TestSet, those: NDArray[np.bool_], of: NDArray[np.bool_], counts: Floats) -> Measured:
+    """The share of the cells ``of`` that are ``those``; the resamples draw studies with all their cells."""
+    studies = len(test.labels)
+    parts, wholes = (
+        np.bincount(test.study, cells.sum(axis=1), minlength=studies).astype(np.float64) for cells in (those & of, of)
+    )
+    return ratio(parts, wholes, counts)
 
 
 def _slice_auc(test: TestSet, arm: Arm, counts: Floats, shown: NDArray[np.bool_]) -> Measured:

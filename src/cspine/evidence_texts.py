@@ -8,7 +8,7 @@ import numpy as np
 
 from cspine.bootstrap import Estimate, Measured
 from cspine.errors import CspineError
-from cspine.evidence import MEASURES, Taught, TestSet, gap_closed
+from cspine.evidence import CALLED, DECISIONS, MEASURES, Taught, TestSet, gap_closed
 from cspine.scores import LEAST_STUDIES
 
 HEADINGS = {
@@ -53,6 +53,7 @@ def evidence_text(measured: Arms, taught: dict[str, Taught], test: TestSet, conf
     """Levels with intervals, then paired differences, then how much of the way to the truth each arm goes."""
     lines = [*_heading(measured, test, config), "", *_levels(measured, taught, config)]
     lines += ["", *_differences(measured, config)]
+    lines += ["", *_decisions(measured, config)]
     if config.way:
         lines += ["", *_way(measured, config)]
     if len(test.labels) < LEAST_STUDIES:
@@ -106,6 +107,18 @@ def _differences(measured: Arms, config: EvidenceConfig) -> list[str]:
     return lines
 
 
+def _decisions(measured: Arms, config: EvidenceConfig) -> list[str]:
+    """What is called right of slices and vertebrae, beside what calling nothing fractured gets, and the differences."""
+    lines = _head([f"of slice x vertebra cells, called fractured from {CALLED} on", *DECISIONS])
+    for arm in ("constant", *config.names):
+        name = "nothing fractured" if arm == "constant" else arm
+        lines.append(_row(name, *(_cell(measured[arm][key].estimate(), signed=False, digits=4) for key in DECISIONS)))
+    for arm, than in config.compare:
+        cells = [measured[arm][key].minus(measured[than][key]).estimate() for key in DECISIONS]
+        lines.append(_row(f"{arm} - {than}", *(_cell(cell, signed=True, digits=4) for cell in cells)))
+    return lines
+
+
 def _way(measured: Arms, config: EvidenceConfig) -> list[str]:
     """How much of the way each arm goes, where there is a way: its end is clearly better than its beginning."""
     start, end = config.way
@@ -124,11 +137,12 @@ def _share(arm: Measured, start: Measured, end: Measured) -> str:
     return f"{closed.value:.0%} [{closed.low:.0%}, {closed.high:.0%}]"
 
 
-def _cell(estimate: Estimate, signed: bool) -> str:
+def _cell(estimate: Estimate, signed: bool, digits: int = 3) -> str:
     if np.isnan(estimate.value):
         return "too few"
     sign = "+" if signed else ""
-    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+    value, low, high = (f"{number:{sign}.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _head(names: list[str]) -> list[str]:
