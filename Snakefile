@@ -14,7 +14,7 @@ configfile: "config.yaml"
 
 
 # An experiment brings its own sizes and works in a folder of its own: it never touches the results of another run.
-for experiment in {"evidence", "ablation"} & targets_of(sys.argv[1:]):
+for experiment in {"evidence", "ablation", "claims"} & targets_of(sys.argv[1:]):
 
     configfile: f"presets/{experiment}.yaml"
 

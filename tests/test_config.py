@@ -208,7 +208,7 @@ def evidence(setting: str, preset: str = "evidence.yaml") -> Config:
     return complete_config(raw | {"set": setting}, SCHEMA)
 
 
-@pytest.mark.parametrize(("preset", "arms"), [("evidence.yaml", 3), ("ablation.yaml", 21)])
+@pytest.mark.parametrize(("preset", "arms"), [("evidence.yaml", 3), ("ablation.yaml", 21), ("claims.yaml", 9)])
 def test_the_arms_of_the_evidence_have_the_same_optimiser_steps(preset: str, arms: int) -> None:
     config = evidence("", preset)
     found = config["evidence"]["arms"].values()

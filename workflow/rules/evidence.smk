@@ -1,4 +1,5 @@
-# `snakemake --cores 2 evidence`: does the method work? `snakemake --cores 2 ablation`: what does each improvement buy?
+# `snakemake --cores 2 evidence`: does the method work? `ablation`: what does each improvement buy? `claims`: do
+# pseudo-labels help, and does localisation, as two of the sources say?
 # Answered on the phantom, whose every fracture is known. Each target brings its sizes and arms in a preset of its name,
 # which the Snakefile lays over config.yaml when it is asked for.
 
@@ -7,6 +8,7 @@ localrules:
     weigh_evidence,
     evidence,
     ablation,
+    claims,
 
 
 rule weigh_evidence:
@@ -58,3 +60,8 @@ rule evidence:
 use rule evidence as ablation with:
     log:
         "logs/ablation.txt",
+
+
+use rule evidence as claims with:
+    log:
+        "logs/claims.txt",

@@ -13,6 +13,7 @@ TARGETS = {
     "localizers": "which vertebrae a slice shows: all localizers of the config against masks they have not seen",
     "evidence": "does the method work? On its own phantom, in experiments/evidence/ (half an hour on 2 cores)",
     "ablation": "what does each improvement buy? Likewise, in experiments/ablation/ (an hour and a half on 2 cores)",
+    "claims": "do pseudo-labels help, does localisation? Likewise, in experiments/claims/ (an hour on 2 cores)",
     "results/<method>/score.txt": "one method's score; the methods are the blocks of config.yaml",
     "results/…": "any other result by its path, e.g. results/labels/slices.parquet",
 }
