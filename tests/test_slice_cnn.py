@@ -187,8 +187,11 @@ def test_of_equal_vertebrae_the_least_trusted_decides_how_far_any_fracture_is_tr
     assert trust_of_any(fractured, trust).tolist() == pytest.approx([0.5, 0.9, 0.3])
 
 
-def test_predictions_are_the_seven_fractures_whatever_else_the_network_says(shards: list[Path]) -> None:
-    model = slice_cnn.build(config_of(neighbours=1), outputs=15).eval()
+@pytest.mark.parametrize(("outputs", "said"), [(7, 7), (8, 7), (14, 14), (15, 14)])
+def test_predictions_are_the_fractures_and_the_presence_where_the_network_has_it_and_no_more(
+    shards: list[Path], outputs: int, said: int
+) -> None:
+    model = slice_cnn.build(config_of(neighbours=1), outputs=outputs).eval()
     table = table_of(*(("1.0", z) for z in range(5)))
     exact = Precision("fp32", "cpu")
     tables = [table.iloc[:3], table.iloc[3:]]
@@ -197,8 +200,44 @@ def test_predictions_are_the_seven_fractures_whatever_else_the_network_says(shar
     found = np.concatenate(batches)
     stack = SliceExamples(table, shards, 1, None, 0)
     with torch.inference_mode():
-        expected = torch.sigmoid(model(torch.stack([stack[0, i][0] for i in range(5)])))[:, :7]
-    assert found.shape == (5, 7) and np.allclose(found, expected.numpy(), atol=1e-6)
+        expected = torch.sigmoid(model(torch.stack([stack[0, i][0] for i in range(5)])))[:, :said]
+    assert found.shape == (5, said) and np.allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_learned_colours_read_one_channel_and_begin_as_the_slice_three_times(shards: list[Path]) -> None:
+    torch.manual_seed(3)
+    repeated = slice_cnn.build(config_of()).eval()
+    torch.manual_seed(3)
+    learned = slice_cnn.build(config_of(colour="learned")).eval()
+    single = slice_cnn.examples(table_of(("1.0", 3)), shards, config_of(colour="learned"), None, 0)[0, 0][0]
+    assert single.shape == (1, PIXELS, PIXELS) and (single[0].numpy() == image_of(0, 3)).all()
+    grey = pixels(1)
+    assert torch.equal(learned(grey), repeated(grey.expand(-1, 3, -1, -1)))
+    taught = {name for name, p in learned.named_parameters() if p.requires_grad}
+    assert {"colour.weight", "colour.bias"} <= taught and learned.colour.weight.shape == (3, 1, 3, 3)
+
+
+def test_a_network_with_learned_colours_is_rebuilt_and_predicts_a_study_as_a_cache(
+    tmp_path: Path, shards: list[Path]
+) -> None:
+    config = config_of(colour="learned")
+    made = slice_cnn.build(config, outputs=14)
+    made.colour.weight.data.normal_()
+    network = slice_cnn.load(saved(made, tmp_path / "m.safetensors", config, TARGETS[:14])).eval()
+    exact, device = Precision("fp32", "cpu"), torch.device("cpu")
+    table = table_of(*(("1.0", z) for z in range(5)))
+    cached = np.concatenate(list(slice_cnn.predict_slices(network, [table], shards, device, exact, 2)))
+    study = np.stack([image_of(0, z) for z in range(5)])
+    assert np.array_equal(slice_cnn.predict_study(network, study, device, exact, 2), cached)
+    assert slice_cnn.stack_in(network, study, 2).shape == (1, 1, PIXELS, PIXELS)
+
+
+def test_one_channel_is_augmented_as_a_stack_of_one(shards: list[Path]) -> None:
+    every = {"probability": 1.0, "crop_scale": 0.7, "horizontal_flip": True, "vertical_flip": True, "rotation": 15.0}
+    every |= {"rgb_shift": 20.0, "clahe": 2.0, "brightness": 0.2, "shift_scale": 0.1, "cutout": 0.3}
+    data = slice_cnn.examples(table_of(("1.0", 1)), shards, config_of(colour="learned"), every, 0)
+    assert data[0, 0][0].shape == (1, PIXELS, PIXELS)
+    assert torch.equal(data[0, 0][0], data[0, 0][0]) and not torch.equal(data[0, 0][0], data[1, 0][0])
 
 
 def test_a_model_of_the_same_form_is_taken_over_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

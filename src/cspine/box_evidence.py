@@ -58,8 +58,8 @@ def predicted_rows(localization: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataF
     if len(missing):
         raise CspineError(
             f"localization: no row `predicted` for slice {missing['z_index'].iloc[0]} of study "
-            f"{missing[UID].iloc[0]} ({len(missing)} boxed slices have none); expected one for every readable slice: "
-            "make the localization again from the present index"
+            f"{missing[UID].iloc[0]} ({len(missing)} of {len(wanted)} slices have none); expected one for every "
+            "readable slice: make the localization again from the present index"
         )
     return found
 

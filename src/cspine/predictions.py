@@ -1,12 +1,13 @@
 """From slices to studies: how seven probabilities for each slice become eight for each study.
 
-Vertebra = maximum or mean of the k most probable slices; patient = maximum or noisy-or of the vertebrae;
-then a calibration and a clip. Which of these is a choice, and every choice is made on the fold's role select.
+Of a slice the fracture counts, or the fracture where the vertebra is (``slice_evidence``). Vertebra = maximum or mean
+of the k most probable slices; patient = maximum or noisy-or of the vertebrae; then a calibration and a clip. Which of
+these is a choice, and every choice is made on the fold's role select.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -19,6 +20,7 @@ from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import Floats, check_normalisation, weighted_log_loss
 from cspine.partial_labels import truth_of
+from cspine.slice_evidence import EVIDENCE, values_for, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 
 TO_PATIENT = ("max", "noisy_or")
@@ -41,13 +43,15 @@ class AggregateConfig:
     normalisation: str = "per_exam"  # the form of the metric they are compared by
     prior_strength: float = 1.0  # of platt towards "no change", counted in studies
     least_select: int = 8  # with fewer select studies nothing is chosen
+    # what counts of a slice: "fracture", or "localized" = times the probability that it shows the vertebra
+    evidence: list[str] = field(default_factory=lambda: ["fracture"])
 
     def __post_init__(self) -> None:
         check_normalisation(self.normalisation)
-        for name in ("vertebra", "patient", "calibration", "clip"):
+        for name in ("evidence", "vertebra", "patient", "calibration", "clip"):
             if not getattr(self, name):
                 raise CspineError(f"aggregate.{name}: expected at least one value, found none")
-        for name, known in (("patient", TO_PATIENT), ("calibration", CALIBRATIONS)):
+        for name, known in (("evidence", EVIDENCE), ("patient", TO_PATIENT), ("calibration", CALIBRATIONS)):
             if not set(getattr(self, name)) <= set(known):
                 found = ", ".join(getattr(self, name))
                 raise CspineError(f"aggregate.{name}: found {found}; expected some of {', '.join(known)}")
@@ -81,6 +85,7 @@ class Choice:
     fallback: str  # why nothing was chosen; "" where something was
     select_studies: int
     tried: list[dict[str, Any]]  # one row per combination, with its loss on select
+    evidence: str = "fracture"  # that the combinations were tried on
 
 
 def slices_taken(way: str) -> int:
@@ -97,12 +102,13 @@ def slices_taken(way: str) -> int:
     return int(count)
 
 
-def highest_slices(predictions: pd.DataFrame, count: int) -> tuple[pd.DataFrame, Floats]:
+def highest_slices(predictions: pd.DataFrame, count: int, evidence: str = "fracture") -> tuple[pd.DataFrame, Floats]:
     """The ``count`` highest probabilities of each vertebra in each study, falling.
 
     Args:
-        predictions: predictions.parquet: cohort, StudyInstanceUID, C1..C7 per slice.
+        predictions: predictions.parquet: cohort, StudyInstanceUID, C1..C7 per slice, and what ``evidence`` weighs by.
         count: 1 or more.
+        evidence: see cspine.slice_evidence.
 
     Returns:
         studies (cohort, StudyInstanceUID; sorted) and (studies, count, 7), NaN beyond a study's last slice.
@@ -111,13 +117,14 @@ def highest_slices(predictions: pd.DataFrame, count: int) -> tuple[pd.DataFrame,
         CspineError: a probability that is no number in [0, 1]; names the study.
     """
     rows = predictions.sort_values(STUDY, kind="stable", ignore_index=True)
-    values = rows[list(VERTEBRAE)].to_numpy(dtype=np.float64)
+    values = values_for(rows, evidence)
     wrong = ~((values >= 0) & (values <= 1)).all(axis=1)
     if wrong.any():
         raise CspineError(f"predictions: study {rows[UID].to_numpy()[wrong][0]}: expected probabilities in [0, 1]")
     starts = np.flatnonzero(~rows.duplicated(STUDY).to_numpy())
     top = np.full((len(starts), count, len(VERTEBRAE)), np.nan)
-    for study, slices in enumerate(np.split(values, starts[1:]) if len(starts) else []):
+    seen = weighed(values, evidence)
+    for study, slices in enumerate(np.split(seen, starts[1:]) if len(starts) else []):
         kept = np.sort(slices, axis=0)[::-1][:count]
         top[study, : len(kept)] = kept
     return rows.loc[starts, STUDY].reset_index(drop=True), top
@@ -154,6 +161,16 @@ def choose(top: Floats, truth: Floats, config: AggregateConfig) -> Choice:
     return Choice(best, platt, "", len(truth), tried)
 
 
+def choose_evidence(tops: dict[str, Floats], truth: Floats, config: AggregateConfig) -> Choice:
+    """``choose`` for each kind of evidence (as it is called -> its ``top``), and of these the least loss."""
+    made = {name: choose(top, truth, config) for name, top in tops.items()}
+    named = {name: {"evidence": name} if len(made) > 1 else {} for name in made}
+    tried = [named[name] | row for name, choice in made.items() for row in choice.tried]
+    losses = {name: min((row["loss"] for row in choice.tried), default=0.0) for name, choice in made.items()}
+    best = min(losses, key=lambda name: losses[name])  # the first among equals, as where nothing is chosen
+    return replace(made[best], evidence=best, tried=tried)
+
+
 def apply_choice(top: Floats, choice: Choice) -> Floats:
     """The final probabilities, (studies, 8): aggregated, calibrated and clipped as chosen."""
     values = aggregate(top, choice.chosen.vertebra, choice.chosen.patient)
@@ -164,7 +181,8 @@ def apply_choice(top: Floats, choice: Choice) -> Floats:
 def choice_of(block: dict[str, Any]) -> Choice:
     """The choice that aggregation.json holds, ready to be applied again; what was tried is left out."""
     platt = block["platt"] and Platt(**{name: Line(**line) for name, line in block["platt"].items()})
-    return Choice(Combination(**block["chosen"]), platt, block["fallback"], block["select_studies"], [])
+    evidence = block.get("evidence", "fracture")  # a bundle made before there was another
+    return Choice(Combination(**block["chosen"]), platt, block["fallback"], block["select_studies"], [], evidence)
 
 
 def study_probabilities_of(
@@ -179,7 +197,8 @@ def study_probabilities_of(
         CspineError: a select study without predictions.
     """
     roles = roles_of(folds, config.fold)
-    table, top = highest_slices(predictions, config.most_slices())
+    found = {evidence: highest_slices(predictions, config.most_slices(), evidence) for evidence in config.evidence}
+    table, tops = found[config.evidence[0]][0], {evidence: top for evidence, (_, top) in found.items()}
     role = table[UID].map(roles).fillna("unlabelled")
     table["cohort"] = np.where(table["cohort"] == "train", role, "test")
     select = (table["cohort"] == "select").to_numpy()
@@ -188,8 +207,8 @@ def study_probabilities_of(
         raise CspineError(f"predictions: {len(missing)} select studies have none, the first is {missing[0]}")
     labels = studies[studies["cohort"] == "train"].set_index(UID)[list(LABELS)]
     truth = truth_of(labels.loc[table.loc[select, UID]])
-    choice = choose(top[select], truth, config)
-    values = pd.DataFrame(apply_choice(top, choice), columns=list(LABELS))
+    choice = choose_evidence({evidence: top[select] for evidence, top in tops.items()}, truth, config)
+    values = pd.DataFrame(apply_choice(tops[choice.evidence], choice), columns=list(LABELS))
     table = pd.concat([table[[UID, "cohort"]], values], axis=1)
     return table.sort_values(["cohort", UID], ignore_index=True), choice
 

@@ -28,6 +28,7 @@ from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
 from cspine.models import load_model
 from cspine.precision import Precision
+from cspine.slice_evidence import PREDICTED
 from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
 
@@ -45,28 +46,37 @@ class NetworkConfig:
     weights: str  # none | hub | file (a local one, which is an input)
     trainable: str  # all | head
     dropout: float  # before the final layer
-    neighbours: int  # slices on either side of the one that is judged; 0 = the slice alone, three times
+    neighbours: int  # slices on either side of the one that is judged; 0 = the slice alone
+    colour: str = "repeat"  # of a single slice: three times itself, or "learned": one channel, mapped to three
 
     @property
     def channels(self) -> int:
-        """Channels that the network reads."""
+        """Channels that the timm network reads."""
         return 2 * self.neighbours + 1 if self.neighbours else CHANNELS
+
+    @property
+    def copies(self) -> int:
+        """How often an example has a slice that is shown alone."""
+        return 1 if self.colour == "learned" else CHANNELS
 
 
 class SliceNetwork(nn.Module):
     """uint8 slices (n, channels, pixels, pixels) -> logits (n, outputs); scaling and normalising belong to the model.
 
     ASSUME: the channels of a stack are all normalised by the mean of the pretrained colours' means and deviations:
-    slices are grey, and no neighbour is red.
+    slices are grey, and no neighbour is red. ASSUME: learned colours (S0b) are a convolution of 3 x 3 on the grey
+    levels 0..1, which begins as three times the slice: then pretrained weights see what they have learnt from.
     """
 
     encoder: Any  # of timm
+    colour: nn.Conv2d | None
     mean: Tensor
     std: Tensor
 
     def __init__(self, encoder: nn.Module, config: NetworkConfig) -> None:
         super().__init__()
         self.encoder, self.neighbours, self.frozen = encoder, config.neighbours, config.trainable == "head"
+        self.copies, self.colour = config.copies, _colours() if config.colour == "learned" else None
         pretrained = getattr(encoder, "pretrained_cfg", {})
         for name, default in (("mean", 0.5), ("std", 0.5)):
             values = torch.tensor(pretrained.get(name, (default,) * CHANNELS), dtype=torch.float32)
@@ -76,7 +86,8 @@ class SliceNetwork(nn.Module):
 
     def forward(self, slices: Tensor) -> Tensor:
         """Logits C1..C7 and whatever other outputs it has; pixels 0..255, uint8 or (blended) float."""
-        scaled = (slices.float() / 255 - self.mean) / self.std
+        grey = slices.float() / 255
+        scaled = ((grey if self.colour is None else self.colour(grey)) - self.mean) / self.std
         features = self.encoder.forward_features(scaled.contiguous(memory_format=torch.channels_last))
         # pooling and the final layer in float32: logits of bf16 would have two or three digits
         with torch.autocast(slices.device.type, enabled=False):
@@ -90,6 +101,15 @@ class SliceNetwork(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def _colours() -> nn.Conv2d:
+    colours = nn.Conv2d(1, CHANNELS, kernel_size=3, padding=1)
+    nn.init.zeros_(colours.weight)
+    nn.init.zeros_(colours.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        colours.weight[:, :, 1, 1] = 1.0
+    return colours
 
 
 def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len(VERTEBRAE)) -> SliceNetwork:
@@ -151,13 +171,19 @@ def loss(config: TrainingConfig) -> FractureLoss:
 class SliceExamples(Examples):
     """Slices with targets and weights. Item (pass, i) is a function of (seed, pass, i) in whichever process.
 
-    Pixels are uint8 (channels, pixels, pixels): a slice three times, or it and its neighbours from the most cranial to
-    the most caudal; where the study ends, its last slice again. Targets are the columns ``losses.TARGETS``; a table
-    without the columns CONFIDENCE is trusted, and a label that is not trusted at all is unknown.
+    Pixels are uint8 (channels, pixels, pixels): a slice ``copies`` times, or it and its neighbours from the most
+    cranial to the most caudal; where the study ends, its last slice again. Targets are the columns ``losses.TARGETS``;
+    a table without the columns CONFIDENCE is trusted, and a label that is not trusted at all is unknown.
     """
 
     def __init__(
-        self, table: pd.DataFrame, shards: Sequence[Path], neighbours: int, augment: AugmentConfig | None, seed: int
+        self,
+        table: pd.DataFrame,
+        shards: Sequence[Path],
+        neighbours: int,
+        augment: AugmentConfig | None,
+        seed: int,
+        copies: int = CHANNELS,
     ) -> None:
         # numbers, not a text for each slice: every worker process is given a copy
         self.study_of, uids = pd.factorize(table[UID])
@@ -173,7 +199,7 @@ class SliceExamples(Examples):
         self.targets = np.column_stack([fractured, shown, anywhere, trust, trust_anywhere])
         self.weights = torch.from_numpy(table["weight"].to_numpy(np.float32, copy=True))
         self.cache = SliceCache(shards)
-        self.neighbours, self.augment, self.seed = neighbours, augment, seed
+        self.neighbours, self.augment, self.seed, self.copies = neighbours, augment, seed, copies
         self._augmentation: Augmentation | None = None
 
     def __len__(self) -> int:
@@ -193,16 +219,18 @@ class SliceExamples(Examples):
     def _channels(self, uid: str, z: int) -> NDArray[np.uint8]:
         """What the network reads of a slice, (channels, pixels, pixels)."""
         if self.neighbours == 0:
-            return np.stack([self.cache[uid, z]] * CHANNELS)
+            return np.stack([self.cache[uid, z]] * self.copies)
         return self.cache.read(uid, shown_beside(np.array([z]), self.cache.slices_of(uid), self.neighbours)[0])
 
     def _augmented(self, channels: NDArray[np.uint8], how: AugmentConfig, seed: int) -> NDArray[np.uint8]:
         if self._augmentation is None:  # made in the process that uses it
             from cspine.augment import Augmentation
 
-            self._augmentation = Augmentation(how, channels.shape[1], stacked=self.neighbours > 0)
+            self._augmentation = Augmentation(
+                how, channels.shape[1], stacked=len(channels) != CHANNELS or self.neighbours > 0
+            )
         # channels last and first again by OpenCV: numpy takes a transpose pixel by pixel, five times as long
-        image = self._augmentation(cv2.merge(list(channels)), seed)
+        image = self._augmentation(cv2.merge(list(channels)).reshape(*channels.shape[1:], -1), seed)
         return np.stack(cv2.split(np.ascontiguousarray(image)))
 
 
@@ -231,7 +259,7 @@ def examples(
     from cspine.augment import AugmentConfig
 
     how = AugmentConfig(**augment) if augment is not None else None
-    return SliceExamples(table, shards, network.neighbours, how, seed)
+    return SliceExamples(table, shards, network.neighbours, how, seed, network.copies)
 
 
 def predict_slices(
@@ -245,10 +273,16 @@ def predict_slices(
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities (slices, 7), a batch at a time, of the slices (StudyInstanceUID, z_index) of ``tables`` in order.
 
+    (slices, 14) by a network that also says which vertebrae a slice shows: the columns ``slice_evidence.PREDICTED``.
     No batch holds slices of two tables: what else is in its batch moves a probability in its last bits.
     """
     for values in outputs_of(network, tables, shards, device, precision, batch_size, loader_workers):
-        yield values[:, : len(VERTEBRAE)]
+        yield _predicted(values)
+
+
+def _predicted(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of all outputs (see ``losses.FractureLoss.outputs``) fractures, and presence where there are outputs for it."""
+    return values[:, : len(PREDICTED) if values.shape[1] >= len(PREDICTED) else len(VERTEBRAE)]
 
 
 def outputs_of(
@@ -263,7 +297,7 @@ def outputs_of(
     """What ``predict_slices`` gives, of all the network's outputs: (slices, outputs) in 0..1."""
     rows = pd.concat([table[[UID, "z_index"]] for table in tables], ignore_index=True)
     rows = rows.assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
-    data = SliceExamples(rows, shards, network.neighbours, None, 0)
+    data = SliceExamples(rows, shards, network.neighbours, None, 0, network.copies)
     network.eval().to(device)
     batches = in_order([len(table) for table in tables], batch_size)
     for slices, _, _ in loader(data, batches, loader_workers, pin=device.type == "cuda"):
@@ -290,16 +324,16 @@ def localize(
     loader_workers: int = 0,
 ) -> Iterator[pd.DataFrame]:
     """Of a network that was taught which vertebrae a slice shows: that, and nothing about ratio and place."""
-    batches = predict_slices(network, tables, shards, device, precision, batch_size, loader_workers)
+    batches = outputs_of(network, tables, shards, device, precision, batch_size, loader_workers)
     for table, values in zip(tables, by_study(batches, tables), strict=True):
-        shown = pd.DataFrame(values, columns=list(PRESENCE), index=table.index)
+        shown = pd.DataFrame(values[:, : len(PRESENCE)], columns=list(PRESENCE), index=table.index)
         yield shown.reindex(columns=list(OUTPUTS)).astype(np.float32)
 
 
 def predict_study(
     network: SliceNetwork, pixels: NDArray[np.uint8], device: torch.device, precision: Precision, batch_size: int
 ) -> NDArray[np.float32]:
-    """Probabilities (slices, 7) of a whole study that is at hand, to the last bit those of ``predict_slices``.
+    """Probabilities of a whole study that is at hand, to the last bit those of ``predict_slices``.
 
     Args:
         network: on ``device``, in evaluation mode.
@@ -308,22 +342,22 @@ def predict_study(
         precision: with which numbers.
         batch_size: slices at once.
     """
-    found = [np.empty((0, len(VERTEBRAE)), np.float32)]
+    found = [_predicted(np.empty((0, network.encoder.num_classes), np.float32))]
     for start in range(0, len(pixels), batch_size):
         z_indices = np.arange(start, min(start + batch_size, len(pixels)))
-        stacks = torch.from_numpy(pixels[shown_beside(z_indices, len(pixels), network.neighbours)])
-        found.append(_shares(network, stacks, device, precision)[:, : len(VERTEBRAE)])
+        stacks = torch.from_numpy(pixels[shown_beside(z_indices, len(pixels), network.neighbours, network.copies)])
+        found.append(_predicted(_shares(network, stacks, device, precision)))
     return np.concatenate(found)
 
 
 def stack_in(network: SliceNetwork, pixels: NDArray[np.uint8], z: int) -> Tensor:
     """What the network reads of slice ``z`` of a study: uint8 (1, channels, pixels, pixels)."""
-    return torch.from_numpy(pixels[shown_beside(np.array([z]), len(pixels), network.neighbours)])
+    return torch.from_numpy(pixels[shown_beside(np.array([z]), len(pixels), network.neighbours, network.copies)])
 
 
-def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int) -> NDArray[np.int64]:
+def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int, copies: int = CHANNELS) -> NDArray[np.int64]:
     """The slices whose pixels are the channels of each of ``z_indices``: (n, channels)."""
-    beside = np.arange(-neighbours, neighbours + 1) if neighbours else np.zeros(CHANNELS, np.int64)
+    beside = np.arange(-neighbours, neighbours + 1) if neighbours else np.zeros(copies, np.int64)
     return np.clip(z_indices[:, None] + beside, 0, slices - 1)
 
 

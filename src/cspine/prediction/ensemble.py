@@ -44,7 +44,10 @@ class Ensemble:
         self.networks = [self._loaded(bundle, number) for number in range(len(bundle.models))]
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Fracture probabilities of C1..C7 by each model: (models, slices, 7) of pixels (slices, pixels, pixels)."""
+        """What each model says of a study's pixels (slices, pixels, pixels): (models, slices, 7 or 14).
+
+        The columns are those of ``slice_evidence.PREDICTED``, presence where the networks have outputs for it.
+        """
         arguments = self.device, self.precision, self.at_once
         return np.stack([self.family.predict_study(network, pixels, *arguments) for network in self.networks])
 

@@ -15,6 +15,7 @@ from cspine.findings import Finding
 from cspine.metric import Floats
 from cspine.prediction.reading import ReadStudy
 from cspine.predictions import apply_choice, highest_slices, slices_taken
+from cspine.slice_evidence import PREDICTED, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 
 NO_FOLDER = "no-folder"  #: why a study without a folder has the prior
@@ -29,7 +30,8 @@ class StudyResult:
     Attributes:
         uid: the name of its folder.
         probability: (8,) in the order of LABELS; the prior where ``reason`` says why.
-        slices: SLICE_COLUMNS, the mean of the models; no row where the prior is given.
+        slices: SLICE_COLUMNS, the mean of the models' evidence, each as its choice weighs it; no row where the prior
+            is given.
         reason: code of why the prior is given; "" for a prediction.
         detail: the same in words.
         findings: about its files.
@@ -69,18 +71,20 @@ def predicted(read: ReadStudy, by_model: NDArray[np.float32], bundle: Bundle) ->
 
     Args:
         read: one slice at least.
-        by_model: (models, slices, 7).
+        by_model: (models, slices, 7), or 14 where the networks also say what a slice shows.
         bundle: the models' choices.
     """
-    found = []
+    found, seen = [], []
     for values, choice in zip(by_model, bundle.choices, strict=True):
-        table = pd.DataFrame(values, columns=list(VERTEBRAE)).assign(**{"cohort": "test", UID: read.uid})
-        _, top = highest_slices(table, slices_taken(choice.chosen.vertebra))
+        table = pd.DataFrame(values, columns=list(PREDICTED[: values.shape[1]]))
+        table = table.assign(**{"cohort": "test", UID: read.uid})
+        _, top = highest_slices(table, slices_taken(choice.chosen.vertebra), choice.evidence)
         found.append(apply_choice(top, choice)[0])
+        seen.append(weighed(values, choice.evidence))
     numbers = np.arange(len(read.files), dtype=np.int32)
     columns: dict[str, Any] = {"z_index": numbers, "slice_number": read.slice_numbers}
     columns |= {"file": read.files, "frame": read.frames}
-    columns |= dict(zip(VERTEBRAE, by_model.mean(axis=0).T, strict=True))
+    columns |= dict(zip(VERTEBRAE, np.stack(seen).mean(axis=0).T, strict=True))
     return StudyResult(read.uid, np.mean(found, axis=0), pd.DataFrame(columns)[SLICE_COLUMNS], findings=read.findings)
 
 

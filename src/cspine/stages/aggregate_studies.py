@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 from cspine.predictions import AggregateConfig, Choice, study_probabilities_of
 from cspine.progress import say
+from cspine.slice_evidence import columns_for
 from cspine.stage import InPath, OutPath
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import UID
 from cspine.tables import read_table, write_table
 
 
@@ -31,7 +32,7 @@ def aggregate_studies(
         choice: JSON with what was taken and the loss of everything tried.
         config: see AggregateConfig.
     """
-    slices = read_table(predictions, ["cohort", UID, *VERTEBRAE])
+    slices = read_table(predictions, ["cohort", UID, *columns_for(config.evidence)])
     table, made = study_probabilities_of(slices, read_table(studies), read_table(folds), config)
     write_table(table, study_probabilities)
     block = {"fold": config.fold, "normalisation": config.normalisation, **asdict(made)}
@@ -42,6 +43,7 @@ def aggregate_studies(
 def _said(made: Choice, config: AggregateConfig) -> str:
     c = made.chosen
     way = f"vertebra {c.vertebra}, patient {c.patient}, calibration {c.calibration}, clip {c.clip:g}"
+    way = way if len(config.evidence) == 1 else f"evidence {made.evidence}, {way}"
     if made.fallback:
         return f"nothing chosen ({made.fallback}); the first combination is used: {way}"
     loss = min(row["loss"] for row in made.tried)

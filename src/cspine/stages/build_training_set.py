@@ -9,8 +9,10 @@ import pandas as pd
 
 from cspine.errors import CspineError
 from cspine.folds import roles_of
+from cspine.label_sources import Sources, labels_taught, with_presence_beside
 from cspine.progress import say
-from cspine.slice_targets import TARGETS, targets_from_masks, targets_from_truth, with_presence
+from cspine.shares import share_of_studies
+from cspine.slice_targets import TARGETS
 from cspine.stage import InPath, OutPath
 from cspine.studies import CONFIDENCE, UID, UNKNOWN, VERTEBRAE
 from cspine.tables import read_table, write_table
@@ -27,12 +29,18 @@ class TrainingSetConfig:
     fold: int
     round: int  # 0: the teacher; from 1 on: a student, taught the pseudo-labels of the round before as well
     targets: str = "fracture"  # one of slice_targets.TARGETS
+    soft: bool = True  # what a localizer sees is taught as its probability; else rounded ...
+    least: float = 0.5  # ... and 1 from this one on
+    share: float = 1.0  # of the fold's training studies that are taught; select is watched as a whole
+    seed: int = 0  # of the draw of that share
 
     def __post_init__(self) -> None:
         if self.round < 0:
             raise CspineError(f"round: found {self.round}, expected 0 or more")
         if self.targets not in TARGETS:
             raise CspineError(f"targets: found {self.targets!r}, expected one of {', '.join(TARGETS)}")
+        if not 0 < self.share <= 1:
+            raise CspineError(f"labels.share: found {self.share}, expected a share above 0, up to 1")
 
 
 def build_training_set(
@@ -43,6 +51,8 @@ def build_training_set(
     *,
     pseudo_labels: InPath | None = None,
     presence: InPath | None = None,
+    localization: InPath | None = None,
+    studies: InPath | None = None,
     truth: InPath | None = None,
     config: TrainingSetConfig,
 ) -> None:
@@ -57,6 +67,9 @@ def build_training_set(
         pseudo_labels: of the round before; needed from round 1 on, refused in round 0.
         presence: labels/presence.parquet. With ``targets: presence`` it is what is taught, otherwise it is laid beside
             the targets in the columns present_C1..present_C7 (NaN where no mask covers the slice).
+        localization: localization/{localizer}/fold-{k}.parquet of the fold. With ``targets: shown`` it says in which
+            slices a fractured vertebra is taught; without ``presence`` it is laid beside the targets in its stead.
+        studies: index/studies.parquet; for ``targets: study`` and ``shown``, and for a share below 1.
         truth: slices.parquet of the phantom's truth; what is taught with ``targets: truth``.
         config: see TrainingSetConfig.
     """
@@ -66,23 +79,30 @@ def build_training_set(
             f"build_training_set: --pseudo_labels in round {config.round}: {found}; rounds from 1 on need it"
         )
     fold_table = read_table(folds)
-    index = read_table(slices, ["cohort", UID, "slice_number", "z_index"])
+    given = Sources(
+        read_table(labels),
+        read_table(slices, ["cohort", UID, "slice_number", "z_index"]),
+        *(read_table(path) if path is not None else None for path in (studies, presence, localization, truth)),
+    )
     pseudo = read_table(pseudo_labels) if pseudo_labels is not None else None
-    masks = read_table(presence) if presence is not None else None
-    if config.targets == "presence" and masks is not None:
-        taught = targets_from_masks(masks)
-    elif config.targets == "truth" and truth is not None:
-        taught = targets_from_truth(read_table(truth), index)
-    elif config.targets == "fracture":
-        taught = read_table(labels)
-    else:
-        raise CspineError(f"build_training_set: targets: {config.targets} needs --{config.targets}; none was given")
+    taught = labels_taught(given, config.targets, config.soft, config.least)
     table = join_training_set(taught, fold_table, pseudo, config)
-    check_training_set(table, fold_table, index, config)
-    if masks is not None and config.targets != "presence":
-        table = with_presence(table, masks)
+    if config.share < 1:
+        table = _shared(table, given, fold_table, config)
+    check_training_set(table, fold_table, given.index, config)
+    if config.targets != "presence":
+        table = with_presence_beside(table, given, config.soft, config.least)
     write_table(table, training_set)
     say(f"build_training_set: fold {config.fold} round {config.round}: {describe(table)}")
+
+
+def _shared(table: pd.DataFrame, given: Sources, folds: pd.DataFrame, config: TrainingSetConfig) -> pd.DataFrame:
+    """The rows of the share of the training studies that is taught, and all those of select."""
+    if given.studies is None:
+        raise CspineError(f"build_training_set: labels.share: {config.share} needs --studies; none was given")
+    roles = roles_of(folds, config.fold)
+    drawn = share_of_studies(given.studies, set(roles.index[roles == "train"]), config.share, config.seed)
+    return table[(table["role"] != "train") | table[UID].isin(drawn)].reset_index(drop=True)
 
 
 def join_training_set(
@@ -132,29 +152,35 @@ def check_training_set(
     known = slices.loc[slices["cohort"] == "train", [UID, "slice_number", "z_index"]]
     matched = table[[UID, "slice_number", "z_index"]].merge(known, validate="1:1")
     assert len(matched) == len(table), f"{len(table) - len(matched)} rows are no slice of the index"
-    if config.targets == "fracture" and config.round == 0:
+    if config.targets in ("fracture", "study", "shown") and config.round == 0:
         _check_fractures(table.loc[table["role"] == "train", list(VERTEBRAE)], config)
     if not (table["role"] == "train").any():
         raise CspineError(
             f"fold {config.fold} round {config.round}: no labelled study has the role train; expected "
-            + (
-                "segmented ones (targets: presence)"
-                if config.targets == "presence"
-                else "boxed or unfractured ones (labels.unfractured, folds.count)"
-            )
+            + {
+                "presence": "segmented ones (targets: presence)",
+                "fracture": "boxed or unfractured ones (labels.unfractured, folds.count)",
+            }.get(config.targets, "readable studies that train.csv labels")
         )
 
 
 def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
     """A teacher that has never seen a fracture calls everything whole, and so would its pseudo-labels."""
-    if not taught.gt(0).any(axis=None):
+    if taught.gt(0).any(axis=None):
+        return
+    if config.targets != "fracture":
         raise CspineError(
-            f"fold {config.fold} round 0: none of {len(taught)} slices with the role train is labelled as fractured: "
-            "the teacher would be taught negatives only; expected boxed slices of fractured studies, at least one such "
-            "study in the training part of each fold. Import boxes (python -m cspine import ... --boxes); "
-            "results/audit.parquet says why some were left out (box-...). Without boxes, evaluate a finished model "
-            "instead of training one: docs/own-data.md"
+            f"fold {config.fold} round 0: no vertebra of {len(taught)} slices with the role train is labelled as "
+            "fractured: the model would be taught negatives only; expected a study with a fractured C1..C7 in "
+            "train.csv in the training part of each fold (labels.share, folds.count)"
         )
+    raise CspineError(
+        f"fold {config.fold} round 0: none of {len(taught)} slices with the role train is labelled as fractured: "
+        "the teacher would be taught negatives only; expected boxed slices of fractured studies, at least one such "
+        "study in the training part of each fold. Import boxes (python -m cspine import ... --boxes); "
+        "results/audit.parquet says why some were left out (box-...). Without boxes, evaluate a finished model "
+        "instead of training one: docs/own-data.md"
+    )
 
 
 def describe(table: pd.DataFrame) -> str:

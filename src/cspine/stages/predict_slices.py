@@ -19,9 +19,10 @@ from cspine.members import mean_of_members
 from cspine.methods.registry import module_of
 from cspine.progress import report, say
 from cspine.runtime import runtime
+from cspine.slice_evidence import PREDICTED
 from cspine.slices_at_once import slices_at_once
 from cspine.stage import InPath, OutPath, Scratch
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import UID
 from cspine.tables import read_table, write_table
 
 USES_GPU = True
@@ -56,7 +57,8 @@ def predict_slices(
         models: finished models (stage train): all members of the method, whose mean is taken.
         slices: index/slices.parquet.
         shards: the cache of the view, both cohorts.
-        predictions: cohort, StudyInstanceUID, slice_number, z_index, C1..C7 in 0..1, in the index's order.
+        predictions: cohort, StudyInstanceUID, slice_number, z_index, C1..C7 in 0..1, in the index's order; with
+            present_C1..present_C7 where the network has outputs for what a slice shows.
         parts: a folder for the finished shards.
     """
     family = importlib.import_module(module_of(config.family))
@@ -80,7 +82,7 @@ def predict_slices(
         predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index))
         for part, rows in left.items():
             values = np.stack(list(islice(predicted, len(rows))), axis=1)
-            found = rows.drop(columns="shard").assign(**dict(zip(VERTEBRAE, values, strict=True)))
+            found = rows.drop(columns="shard").assign(**dict(zip(PREDICTED, values, strict=False)))  # 7 or all 14
             write_table(found, part.with_suffix(".tmp"))
             part.with_suffix(".tmp").replace(part)
     tables = [read_table(part) for part in groups]
@@ -92,7 +94,7 @@ def predict_slices(
 
 
 def _counted(batches: Iterable[NDArray[np.float32]], done: int, total: int) -> Iterator[NDArray[np.float32]]:
-    """The rows (7,) of ``batches`` one by one, with a line of progress from time to time."""
+    """The rows (7,) or (14,) of ``batches`` one by one, with a line of progress from time to time."""
     for batch in batches:
         yield from batch
         done += len(batch)
