@@ -1,4 +1,4 @@
-"""Labels of whole studies as what slices are taught: everywhere, or where a localizer sees the vertebra; and a share."""
+"""Labels of whole studies as what slices are taught: everywhere, or where a localizer sees the vertebra; shares."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class Family:
 
 
 FAMILIES = {
+    "presence_cnn": Family("cspine.methods.presence_cnn"),
     "slice_cnn": Family("cspine.methods.slice_cnn"),
     "slice_localizer": Family("cspine.methods.slice_localizer"),
     "volume_segmenter": Family("cspine.methods.volume_segmenter", taught_voxels=True),
