@@ -104,9 +104,37 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("submission.method=unet", "no method 'unet'; the methods are: semi_supervised"),
         (
             "methods.semi_supervised.family=slice_cn",
-            "no family 'slice_cn'; the known families are: slice_cnn",
+            "no family 'slice_cn'; the known families are: ",
         ),
         ("methods.semi_supervised.network.trainable=head", "head needs network.weights"),
+        (
+            "methods.semi_supervised.network.colour=learned",
+            "methods.semi_supervised.network.colour: learned maps a slice alone to three channels; expected "
+            "neighbours: 0, found 1",
+        ),
+        (
+            "localizers.presence.network.colour=learned localizers.presence.network.neighbours=0 "
+            "localizers.presence.network.trainable=head localizers.presence.network.weights=hub",
+            "localizers.presence.network.colour: learned with trainable: head would never be learnt",
+        ),
+        (
+            "methods.semi_supervised.aggregate.evidence=[fracture,localized] "
+            "methods.semi_supervised.student.training.presence_weight=0",
+            "methods.semi_supervised.aggregate.evidence: localized weighs by what the network says a slice shows; "
+            "expected training.presence_weight above 0, found 0.0 in round 1",
+        ),
+        (
+            "methods.b={extends: semi_supervised, rounds: 1, targets: shown, labels: {assign: all, localizer: spine}}",
+            "methods.b.labels.localizer: no localizer 'spine'; the localizers are: ",
+        ),
+        (
+            "methods.b={extends: semi_supervised, labels: {assign: all, presence: localized, localizer: spine}}",
+            "methods.b.labels.localizer: no localizer 'spine'; the localizers are: ",
+        ),
+        (
+            "methods.b={extends: semi_supervised, targets: study}",
+            "study leaves nothing to pseudo-label; expected rounds",
+        ),
         (
             "methods.b={extends: semi_super}",
             "methods.b: extends 'semi_super'; the methods are: b, semi_supervised",

@@ -93,7 +93,8 @@ def test_with_targets_shown_a_label_counts_where_the_localizer_sees_the_vertebra
 
 
 def test_without_masks_every_slice_has_the_presence_that_the_localizer_sees(tmp_path: Path) -> None:
-    table = sources(tmp_path, TrainingSetConfig(0, 0, "study"), studies=STUDIES, localization=seen_by_localizer())
+    config = TrainingSetConfig(0, 0, "study", presence="localized")
+    table = sources(tmp_path, config, studies=STUDIES, localization=seen_by_localizer())
     first = table["z_index"] == 0
     np.testing.assert_array_equal(table["present_C1"], np.where(first, np.float32(0.9), 0))
     np.testing.assert_array_equal(table["present_C2"], np.where(first, 0, np.float32(0.4)))
@@ -115,6 +116,7 @@ def test_a_slice_that_the_localizer_has_not_seen_is_named(tmp_path: Path) -> Non
         (TrainingSetConfig(0, 0, "study"), "targets: study needs --studies; none was given"),
         (TrainingSetConfig(0, 0, "shown"), "targets: shown needs --studies and --localization"),
         (TrainingSetConfig(0, 0, share=0.5), "labels.share: 0.5 needs --studies"),
+        (TrainingSetConfig(0, 0, presence="localized"), "labels.presence: localized needs --localization"),
     ],
 )
 def test_labels_without_what_they_come_from_are_an_error(tmp_path: Path, config: TrainingSetConfig, words: str) -> None:

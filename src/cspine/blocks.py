@@ -10,7 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from cspine.hashing import seed_of
-from cspine.layers import Config, in_member, in_part, in_round, is_phantom, last_part, steps_of
+from cspine.layers import (
+    Config,
+    in_member,
+    in_part,
+    in_round,
+    is_phantom,
+    last_part,
+    steps_of,
+    taught_by_localizer,
+    taught_presence,
+)
 
 Block = dict[str, Any]
 
@@ -71,13 +81,19 @@ def _assign_folds(config: Config) -> Block:
 
 
 def _build_training_set(config: Config, method: str, fold: str, round: str) -> Block:
-    return {"fold": int(fold), "round": int(round), "targets": config["methods"][method]["targets"]}
+    block = method_of(config, method, int(round))
+    labels, presence = block["labels"], taught_presence(block)
+    beside = {"presence": presence} if presence == "localized" else {}
+    seen = {key: labels[key] for key in ("soft", "least")} if taught_by_localizer(block) else {}
+    share = {"share": labels["share"], "seed": seed_of("share", config["seed"])} if labels["share"] < 1 else {}
+    return {"fold": int(fold), "round": int(round), "targets": block["targets"], **beside, **seen, **share}
 
 
 def _assign_boxes(config: Config, method: str, fold: str) -> Block:
     # which localizer it is, the input says by its content
     labels = config["methods"][method]["labels"]
-    return {"fold": int(fold), **{key: value for key, value in labels.items() if key != "localizer"}}
+    others = ("localizer", "presence", "share")
+    return {"fold": int(fold), **{key: value for key, value in labels.items() if key not in others}}
 
 
 def _build_study_set(config: Config, method: str, fold: str, round: str) -> Block:

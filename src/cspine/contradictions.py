@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cspine.layers import Config, in_part, in_round, is_phantom, last_part, merged, steps_of
+from cspine.layers import (
+    Config,
+    in_member,
+    in_part,
+    in_round,
+    is_phantom,
+    last_part,
+    merged,
+    steps_of,
+    taught_by_localizer,
+)
 from cspine.methods.registry import unit_of
 from cspine.reason_codes import unknown
 from cspine.schema import Mistake
@@ -40,6 +50,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield from _of_labels(config, name, block)
         yield from _of_init_from(config, name)
         yield from _of_members(config, name, block)
+        yield from _of_slices(name, block)
         for role in ("teacher", "student"):
             in_role = merged(block, block.get(role, {}))
             network = in_role.get("network", {})
@@ -73,6 +84,7 @@ def _of_localizer(name: str, block: Config) -> Iterator[Mistake]:
     if block["network"].get("trainable") == "head" and block["network"]["weights"] == "none":
         text = "head needs network.weights: a final layer on random features learns nothing; hub, a file, or all"
         yield ["localizers", name, "network", "trainable"], text
+    yield from _of_colour(["localizers", name, "network"], block["network"])
     if "cube" in block["network"]:
         yield from _of_cube(["localizers", name, "network"], block["network"])
     yield from _of_training(path, training)
@@ -181,7 +193,7 @@ def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
     labels, pseudo = block.get("labels", {}), block.get("pseudo_labels", {})
     unit = unit_of(block["family"])
     asked_by = {
-        "labels": unit == "vertebra" or labels.get("assign") == "localized",
+        "labels": unit == "vertebra" or labels.get("assign") == "localized" or _taught_by_localizer(block),
         "pseudo_labels": pseudo.get("evidence", "fracture") != "fracture",
     }
     for key, asked in asked_by.items():
@@ -189,6 +201,46 @@ def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
         if asked and localizer not in config["localizers"]:
             known = ", ".join(sorted(config["localizers"]))
             yield ["methods", name, key, "localizer"], f"no localizer {localizer!r}; the localizers are: {known}"
+
+
+def _taught_by_localizer(block: Config) -> bool:
+    """Whether any round is; of a family without a key for it none."""
+    return "labels" in block and any(
+        taught_by_localizer(in_round(block, round)) for round in range(block["rounds"]) if "share" in block["labels"]
+    )
+
+
+def _of_slices(name: str, block: Config) -> Iterator[Mistake]:
+    """Evidence by a presence that the network is not taught, and colours that cannot be learnt."""
+    for round in range(block["rounds"]):
+        in_one = in_round(block, round)
+        models = [in_member(in_one, member) for member in range(len(block["members"]))] or [in_one]
+        for model in models:
+            weight = model["training"]["presence_weight"]
+            if "localized" in block["aggregate"].get("evidence", []) and not weight > 0:
+                text = (
+                    "localized weighs by what the network says a slice shows; expected training.presence_weight above "
+                    f"0, found {weight} in round {round}, or evidence: [fracture]"
+                )
+                yield ["methods", name, "aggregate", "evidence"], text
+                return
+            if mistakes := list(_of_colour(["methods", name, "network"], model["network"])):
+                yield from mistakes
+                return
+
+
+def _of_colour(path: list[Any], network: Config) -> Iterator[Mistake]:
+    """Learned colours are of a slice alone, and of a network that is trained as a whole."""
+    if network.get("colour", "repeat") == "repeat":
+        return
+    if network["neighbours"] > 0:
+        text = f"learned maps a slice alone to three channels; expected neighbours: 0, found {network['neighbours']}"
+        yield [*path, "colour"], text
+    if network["trainable"] == "head":
+        yield (
+            [*path, "colour"],
+            "learned with trainable: head would never be learnt; expected trainable: all, or repeat",
+        )
 
 
 def _of_targets(config: Config, name: str, block: Config) -> Iterator[Mistake]:

@@ -56,10 +56,14 @@ def labels_taught(given: Sources, targets: str, soft: bool, least: float) -> pd.
     raise CspineError(f"build_training_set: targets: {targets} needs {needs}; none was given")
 
 
-def with_presence_beside(table: pd.DataFrame, given: Sources, soft: bool, least: float) -> pd.DataFrame:
-    """``table`` with what each slice shows: as the masks say where they were given, else as the localizer sees it."""
-    if given.presence is not None:
-        return with_presence(table, given.presence)
-    if given.localization is not None:
-        return with_seen_presence(table, given.localization, soft, least)
-    return table
+def with_presence_beside(table: pd.DataFrame, given: Sources, whence: str, soft: bool, least: float) -> pd.DataFrame:
+    """``table`` with what each slice shows, as far as it was given: by the masks, or as the localizer sees it.
+
+    Raises:
+        CspineError: ``whence`` is localized, and there is no localization.
+    """
+    if whence == "masks":
+        return with_presence(table, given.presence) if given.presence is not None else table
+    if given.localization is None:
+        raise CspineError("build_training_set: labels.presence: localized needs --localization; none was given")
+    return with_seen_presence(table, given.localization, soft, least)

@@ -83,6 +83,16 @@ def in_member(block: Config, member: int) -> Config:
     return merged(block, block["members"][member])
 
 
+def taught_presence(block: Config) -> str:
+    """Whence a round is taught what a slice shows, beside its targets: masks, localized (a localizer), or none."""
+    return str(block["labels"]["presence"]) if block["training"]["presence_weight"] > 0 else "none"
+
+
+def taught_by_localizer(block: Config) -> bool:
+    """Whether what a round is taught, or is taught beside it, is what a localizer sees."""
+    return block["targets"] == "shown" or taught_presence(block) == "localized"
+
+
 def last_part(block: Config) -> int:
     """The number of the last part of a training, from the block of its round; 0 for one that is not continued."""
     return len(block["continued"])

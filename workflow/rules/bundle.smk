@@ -32,7 +32,7 @@ rule build_wheel:
 rule write_bundle:
     """The fold models, what was chosen for them, priors and thresholds, listed with digests and versions."""
     input:
-        models=folds_of(SUBMITTED, "model.safetensors"),
+        models=models_to_bundle,
         choices=folds_of(SUBMITTED, "aggregation.json"),
         study_probabilities=folds_of(SUBMITTED, "study_probabilities.parquet"),
         form=f"results/cache/{view_of(SUBMITTED)}/form.json",

@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from cspine.blocks import labels_round
 from cspine.errors import CspineError
-from cspine.layers import in_member, in_part, last_part, teacher_of
+from cspine.layers import in_member, in_part, last_part, taught_by_localizer, taught_presence, teacher_of
 from cspine.methods.registry import UNITS, family_of, unit_of
 from cspine.workflow import Plan
 
@@ -229,7 +229,7 @@ def part_of_round(wildcards):
 def presence_for(wildcards):
     """The presence labels, for a round that is taught them as its targets or beside them."""
     block = block_of_round(wildcards)
-    wanted = block["targets"] == "presence" or block["training"]["presence_weight"] > 0
+    wanted = block["targets"] == "presence" or taught_presence(block) == "masks"
     return "results/labels/presence.parquet" if wanted else []
 
 
@@ -261,6 +261,19 @@ def localization_for(wildcards):
     return localization_of(labels["localizer"], wildcards) if labels["assign"] == "localized" else []
 
 
+def localization_for_targets(wildcards):
+    """The same for a round that is taught what the localizer sees, as its targets or beside them."""
+    block = block_of_round(wildcards)
+    return localization_of(block["labels"]["localizer"], wildcards) if taught_by_localizer(block) else []
+
+
+def studies_for(wildcards):
+    """The studies' labels, for a method that is taught them in their slices, or taught a share of the studies."""
+    block = config["methods"][wildcards.method]
+    wanted = block["targets"] in ("study", "shown") or block["labels"]["share"] < 1
+    return "results/index/studies.parquet" if wanted else []
+
+
 def localization_for_pseudo_labels(wildcards):
     """The same for pseudo-labels, where they ask which vertebrae a slice shows."""
     pseudo = config["methods"][wildcards.method]["pseudo_labels"]
@@ -286,6 +299,23 @@ def bundle_to_evaluate(wildcards):
             f"evaluate.bundle: no bundle.json in {place}; expected a folder that `snakemake bundle` made"
         )
     return str(manifest)
+
+
+def models_to_bundle(wildcards):
+    """The submitted method's models; what `cspine predict` cannot do is said before anything is made."""
+    block = config["methods"][SUBMITTED]
+    bundled = [name for name in OF_UNIT["slice"] if not config["methods"][name]["members"]]
+    unfit = {
+        "family": f"{block['family']} judges more than single slices" if SUBMITTED not in OF_UNIT["slice"] else "",
+        "members": f"its {len(block['members'])} models are averaged slice by slice" if block["members"] else "",
+    }
+    for key, why in unfit.items():
+        if why:
+            raise WorkflowError(
+                f"methods.{SUBMITTED}.{key}: {why}, which a bundle cannot hold yet; expected submission.method: "
+                f"{' or '.join(bundled) or 'a method of one model that judges slices'}, or only the target submission"
+            )
+    return folds_of(SUBMITTED, "model.safetensors")
 
 
 def analysed(wildcards):

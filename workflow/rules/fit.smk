@@ -67,6 +67,8 @@ rule build_training_set:
         slices=rules.index.output.slices,
         pseudo_labels=pseudo_labels_before,
         presence=presence_for,
+        localization=localization_for_targets,
+        studies=studies_for,
         phantom=lambda wildcards: rules.make_phantom.output.manifest if truth_for(wildcards) else [],
     output:
         training_set=f"results/{FOLD_ROUND}/training_set.parquet",
@@ -84,13 +86,16 @@ rule build_training_set:
     params:
         pseudo_labels=option("pseudo_labels"),
         presence=option("presence"),
+        localization=option("localization"),
+        studies=option("studies"),
         truth=truth_for,
         config=block_of("build_training_set"),
         code=code_of("build_training_set"),
         at=at,
     shell:
         "python -m cspine build_training_set --labels {input.labels} --folds {input.folds} --slices {input.slices} "
-        "--training-set {output.training_set} {params.pseudo_labels} {params.presence} {params.truth} "
+        "--training-set {output.training_set} {params.pseudo_labels} {params.presence} {params.localization} "
+        "{params.studies} {params.truth} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 

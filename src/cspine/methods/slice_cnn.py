@@ -202,6 +202,11 @@ class SliceExamples(Examples):
         self.neighbours, self.augment, self.seed, self.copies = neighbours, augment, seed, copies
         self._augmentation: Augmentation | None = None
 
+    @property
+    def stacked(self) -> bool:
+        """Whether the channels are slices of their own, be it a single one, and not three times the same."""
+        return self.neighbours > 0 or self.copies == 1
+
     def __len__(self) -> int:
         return len(self.study_of)
 
@@ -226,12 +231,17 @@ class SliceExamples(Examples):
         if self._augmentation is None:  # made in the process that uses it
             from cspine.augment import Augmentation
 
-            self._augmentation = Augmentation(
-                how, channels.shape[1], stacked=len(channels) != CHANNELS or self.neighbours > 0
-            )
-        # channels last and first again by OpenCV: numpy takes a transpose pixel by pixel, five times as long
-        image = self._augmentation(cv2.merge(list(channels)).reshape(*channels.shape[1:], -1), seed)
+            self._augmentation = Augmentation(how, channels.shape[1], stacked=self.stacked)
+        image = self._augmentation(as_image(channels), seed)
         return np.stack(cv2.split(np.ascontiguousarray(image)))
+
+
+def as_image(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(channels, rows, columns) -> (rows, columns, channels), also of a single one.
+
+    By OpenCV: numpy takes a transpose pixel by pixel, five times as long.
+    """
+    return np.asarray(cv2.merge(list(channels)), np.uint8).reshape(*channels.shape[1:], len(channels))
 
 
 def any_fractured(fractured: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,7 +35,17 @@ from cspine.hashing import seed_of
 from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO
 from cspine.localization.losses import BOXES, MIDDLES, RATIOS, SHOWN, LocalizerLoss
 from cspine.methods import slice_cnn
-from cspine.methods.slice_cnn import NetworkConfig, SliceExamples, SliceNetwork, build, describe, load, rebuild
+from cspine.methods.slice_cnn import (
+    CHANNELS,
+    NetworkConfig,
+    SliceExamples,
+    SliceNetwork,
+    as_image,
+    build,
+    describe,
+    load,
+    rebuild,
+)
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
@@ -62,9 +72,15 @@ class LocalizerExamples(SliceExamples):
     """
 
     def __init__(
-        self, table: pd.DataFrame, shards: Sequence[Path], neighbours: int, augment: AugmentConfig | None, seed: int
+        self,
+        table: pd.DataFrame,
+        shards: Sequence[Path],
+        neighbours: int,
+        augment: AugmentConfig | None,
+        seed: int,
+        copies: int = CHANNELS,
     ) -> None:
-        super().__init__(table, shards, neighbours, augment, seed)
+        super().__init__(table, shards, neighbours, augment, seed, copies)
         self.shown = table[list(PRESENCE)].to_numpy(np.float32)
         places = table[[*BOX, *MIDDLE]].to_numpy(np.float64).reshape(len(table), -1, 2)
         sizes = table[SIZE].to_numpy(np.int64)
@@ -91,8 +107,8 @@ class LocalizerExamples(SliceExamples):
         if self._augmentation is None:  # made in the process that uses it
             from cspine.augment import Augmentation
 
-            self._augmentation = Augmentation(how, channels.shape[1], stacked=self.neighbours > 0, places=True)
-        image, moved = self._augmentation.with_places(cv2.merge(list(channels)), points, seed)
+            self._augmentation = Augmentation(how, channels.shape[1], stacked=self.stacked, places=True)
+        image, moved = self._augmentation.with_places(as_image(channels), points, seed)
         return np.stack(cv2.split(np.ascontiguousarray(image))), moved
 
 
@@ -103,7 +119,7 @@ def examples(
     from cspine.augment import AugmentConfig
 
     how = AugmentConfig(**augment) if augment is not None else None
-    return LocalizerExamples(table, shards, network.neighbours, how, seed)
+    return LocalizerExamples(table, shards, network.neighbours, how, seed, network.copies)
 
 
 def localize(

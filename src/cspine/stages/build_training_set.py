@@ -29,6 +29,7 @@ class TrainingSetConfig:
     fold: int
     round: int  # 0: the teacher; from 1 on: a student, taught the pseudo-labels of the round before as well
     targets: str = "fracture"  # one of slice_targets.TARGETS
+    presence: str = "masks"  # whence what a slice shows is taught beside the targets: masks | localized
     soft: bool = True  # what a localizer sees is taught as its probability; else rounded ...
     least: float = 0.5  # ... and 1 from this one on
     share: float = 1.0  # of the fold's training studies that are taught; select is watched as a whole
@@ -39,6 +40,8 @@ class TrainingSetConfig:
             raise CspineError(f"round: found {self.round}, expected 0 or more")
         if self.targets not in TARGETS:
             raise CspineError(f"targets: found {self.targets!r}, expected one of {', '.join(TARGETS)}")
+        if self.presence not in ("masks", "localized"):
+            raise CspineError(f"labels.presence: found {self.presence!r}, expected masks or localized")
         if not 0 < self.share <= 1:
             raise CspineError(f"labels.share: found {self.share}, expected a share above 0, up to 1")
 
@@ -68,7 +71,7 @@ def build_training_set(
         presence: labels/presence.parquet. With ``targets: presence`` it is what is taught, otherwise it is laid beside
             the targets in the columns present_C1..present_C7 (NaN where no mask covers the slice).
         localization: localization/{localizer}/fold-{k}.parquet of the fold. With ``targets: shown`` it says in which
-            slices a fractured vertebra is taught; without ``presence`` it is laid beside the targets in its stead.
+            slices a fractured vertebra is taught; with ``presence: localized`` it is laid beside the targets.
         studies: index/studies.parquet; for ``targets: study`` and ``shown``, and for a share below 1.
         truth: slices.parquet of the phantom's truth; what is taught with ``targets: truth``.
         config: see TrainingSetConfig.
@@ -91,7 +94,7 @@ def build_training_set(
         table = _shared(table, given, fold_table, config)
     check_training_set(table, fold_table, given.index, config)
     if config.targets != "presence":
-        table = with_presence_beside(table, given, config.soft, config.least)
+        table = with_presence_beside(table, given, config.presence, config.soft, config.least)
     write_table(table, training_set)
     say(f"build_training_set: fold {config.fold} round {config.round}: {describe(table)}")
 
