@@ -151,13 +151,8 @@ ROWS = [
     Row("methods.*.labels.rim", "1", OWN_LABELS, given=f"{METHOD}.labels.rim_weight=0.5", planned=True),
     Row("methods.*.labels.rim_weight", "0.5", OWN_LABELS, given=f"{METHOD}.labels.rim=1", planned=True),
     Row("methods.*.labels.between", "1", OWN_LABELS, planned=True),
-    Row(
-        "methods.*.labels.presence",
-        "localized",
-        PARTS | LOCALIZING["presence"] | FITTED,
-        planned=True,
-    ),
-    Row("methods.*.labels.share", "0.5", FITTED, planned=True),
+    Row("methods.*.labels.presence", "localized", PARTS | LOCALIZING["presence"] | FITTED, planned=True),
+    Row("methods.*.labels.share", "0.5", SETS | ROUND_1, planned=True),  # it holds the teacher's two studies
     Row("methods.*.rounds", "1", TEACHERS_ENDING, planned=True),
     Row("methods.*.rounds", "2", NOTHING, given=f"{METHOD}.rounds=3", planned=True, slow=True),
     Row("methods.*.init_from", "elsewhere/model.safetensors", TAUGHT, planned=True),
