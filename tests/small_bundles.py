@@ -16,9 +16,9 @@ from cspine.cache.encodings import Encoding
 from cspine.methods import slice_cnn
 from cspine.models import save_model
 from cspine.project_files import wheel_name
+from cspine.slice_evidence import columns_for
 from cspine.stages.aggregate_studies import aggregate_studies
 from cspine.stages.write_bundle import BundleConfig, write_bundle
-from cspine.studies import VERTEBRAE
 from cspine.tables import write_table
 from dicom_makers import write_study
 from small_cohort import folds_of, many_studies, predictions_table
@@ -32,9 +32,24 @@ PREDICTION: dict[str, Any] = {"family": "slice_cnn", "batch_size": 4, "precision
 
 
 def small_bundle(
-    folder: Path, folds: Sequence[int] = (0, 1), codec: str = "zstd-delta", neighbours: int = 1, **changes: object
+    folder: Path,
+    folds: Sequence[int] = (0, 1),
+    codec: str = "zstd-delta",
+    network: dict[str, Any] | None = None,
+    evidence: str = "fracture",
+    **changes: object,
 ) -> Path:
-    """A bundle in ``folder``: models of random weights, choices made on a made-up cohort; returns the folder."""
+    """A bundle in ``folder``: models of random weights, choices made on a made-up cohort; returns the folder.
+
+    Args:
+        folder: is made.
+        folds: of models.
+        codec: of the cached slices.
+        network: what differs from NETWORK.
+        evidence: with "localized" the networks also say what a slice shows.
+        changes: what differs in the stage's config.
+    """
+    settings, outputs = {**NETWORK, **(network or {})}, tuple(columns_for([evidence]))
     beside = folder.parent / f"{folder.name}-beside"
     beside.mkdir(parents=True)
     folder.mkdir()
@@ -46,9 +61,11 @@ def small_bundle(
     (wheel := beside / wheel_name(PROJECT)).write_bytes(b"a wheel")
     for fold in folds:
         (beside / str(fold)).mkdir()
-        save_model(_network(fold, neighbours), beside / str(fold) / "model.safetensors", _description(neighbours))
-        write_table(predictions_table(studies, seed=fold), beside / str(fold) / "predictions.parquet")
-        _aggregate(beside, fold)
+        description = {"family": "slice_cnn", "network": settings, "outputs": list(outputs)}
+        save_model(_network(fold, settings, len(outputs)), beside / str(fold) / "model.safetensors", description)
+        predictions = predictions_table(studies, seed=fold).assign(**dict.fromkeys(outputs[7:], np.float32(0.75)))
+        write_table(predictions, beside / str(fold) / "predictions.parquet")
+        _aggregate(beside, fold, evidence)
     made = [beside / str(fold) for fold in folds]
     config = BundleConfig(
         **{
@@ -95,27 +112,22 @@ def resign(folder: Path, content: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
-def _network(seed: int, neighbours: int) -> torch.nn.Module:
+def _network(seed: int, settings: dict[str, Any], outputs: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    settings: dict[str, Any] = NETWORK | {"neighbours": neighbours}
-    network = slice_cnn.build(slice_cnn.NetworkConfig(**settings))
+    network = slice_cnn.build(slice_cnn.NetworkConfig(**settings), outputs=outputs)
     for module in network.modules():  # statistics as after a training, so that slices differ in their answers
         if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
             module.running_mean.normal_(0, 0.1)
     return network
 
 
-def _description(neighbours: int) -> dict[str, object]:
-    return {"family": "slice_cnn", "network": NETWORK | {"neighbours": neighbours}, "outputs": list(VERTEBRAE)}
-
-
-def _aggregate(beside: Path, fold: int) -> None:
+def _aggregate(beside: Path, fold: int, evidence: str) -> None:
     from cspine.predictions import AggregateConfig
 
     aggregate_studies(
         beside / str(fold) / "predictions.parquet", beside / "studies.parquet", beside / "folds.parquet",
         beside / str(fold) / "study_probabilities.parquet", beside / str(fold) / "aggregation.json",
-        config=AggregateConfig(fold=fold),
+        config=AggregateConfig(fold=fold, evidence=[evidence]),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from cspine.prediction.tables import TRIAGE
 from cspine.predictions import AggregateConfig, apply_choice, highest_slices
 from cspine.stages.ingest import IngestConfig, ingest
 from cspine.stages.predict_slices import PredictConfig, predict_slices
-from cspine.studies import LABELS, UID, VERTEBRAE
+from cspine.studies import LABELS, PRESENCE, UID, VERTEBRAE
 from cspine.submission import check_submission, read_sample
 from cspine.tables import read_table, write_table
 from dicom_makers import JPEG_LOSSLESS, write_csv, write_study
@@ -120,22 +120,31 @@ def by_workflow(studies: Path, bundle: Path, place: Path) -> list[pd.DataFrame]:
     return found
 
 
-@pytest.mark.parametrize(("codec", "neighbours"), [("zstd-delta", 1), ("jpeg-60", 0)])
+@pytest.mark.parametrize(
+    ("codec", "network", "evidence"),
+    [
+        ("zstd-delta", {"neighbours": 1}, "fracture"),
+        ("jpeg-60", {"neighbours": 0}, "fracture"),
+        ("zstd-delta", {"neighbours": 0, "colour": "learned"}, "localized"),
+    ],
+)
 def test_slices_and_studies_have_the_workflows_numbers_to_the_last_bit(
-    studies: Path, tmp_path: Path, codec: str, neighbours: int
+    studies: Path, tmp_path: Path, codec: str, network: dict[str, Any], evidence: str
 ) -> None:
-    bundle = small_bundle(tmp_path / "bundle", codec=codec, neighbours=neighbours)
+    bundle = small_bundle(tmp_path / "bundle", codec=codec, network=network, evidence=evidence)
     of_models = by_workflow(studies, bundle, tmp_path)
     assert main(str(studies), bundle=str(bundle), out=str(tmp_path / "out"), no_pictures=True) == 0
     table = pd.read_parquet(tmp_path / "out/predictions.parquet")
     for uid in UIDS:
         own = table[table[UID] == uid]
         values = np.stack([t.loc[t[UID] == uid, list(VERTEBRAE)].to_numpy() for t in of_models])
+        if evidence == "localized":
+            values = values * np.stack([t.loc[t[UID] == uid, list(PRESENCE)].to_numpy() for t in of_models])
         slices = own.loc[own["level"] == "slice", "probability"].to_numpy().reshape(-1, 7)
         assert np.array_equal(slices, values.mean(axis=0).astype(np.float64))
         wanted = []
         for t, choice in zip(of_models, read_bundle(bundle).choices, strict=True):
-            _, top = highest_slices(t[t[UID] == uid], AggregateConfig(fold=0).most_slices())
+            _, top = highest_slices(t[t[UID] == uid], AggregateConfig(fold=0).most_slices(), evidence)
             wanted.append(apply_choice(top, choice)[0])
         of_study = own[own["level"] != "slice"].set_index("label")["probability"]
         assert np.array_equal(of_study.loc[list(LABELS)].to_numpy(), np.mean(wanted, axis=0))
