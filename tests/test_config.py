@@ -101,7 +101,7 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("data.subset=0", "data.subset: found 0.0 (number), expected a number at most 1 and above 0"),
         ("size=big", "size: found 'big' (text), expected one of smoke, demo, study"),
         ("folds.run=[7]", "folds.run: fold 7 does not exist: folds.count is 5"),
-        ("submission.method=unet", "no method 'unet'; the methods are: semi_supervised"),
+        ("submission.method=unet", "no method 'unet'; the methods are: densenet_baseline, "),
         (
             "methods.semi_supervised.family=slice_cn",
             "no family 'slice_cn'; the known families are: ",
@@ -137,7 +137,7 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ),
         (
             "methods.b={extends: semi_super}",
-            "methods.b: extends 'semi_super'; the methods are: b, semi_supervised",
+            "methods.b: extends 'semi_super'; the methods are: b, densenet_baseline, ",
         ),
         ("methods.b={extends: b}", "methods.b: extends itself"),
         ("methods.semi_supervised.init_from=previous_round", "the teacher has no previous round"),
