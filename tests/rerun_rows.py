@@ -345,9 +345,10 @@ RELEARNT = names(
     "train box_ratio 0 0, train box_ratio 0 1, predict_localizer box_ratio 0 0, predict_localizer box_ratio 0 1, "
     "localize_slices box_ratio 0, compare_localizers"
 )
+LOCALIZERS = ("box_ratio", "presence", "presence_convnext", "presence_efficientnetv2", "presence_nine", "segmentation")
 PARTED = frozenset(
     name
-    for localizer in ("box_ratio", "presence", "segmentation")
+    for localizer in LOCALIZERS
     for inner in range(3)
     for name in (
         f"build_localizer_set 0 {inner}",

@@ -62,7 +62,7 @@ def trained(world: World, name: str, place: Path, **training: Any) -> Path:
 
 
 def judged(world: World, name: str, model: Path, device: str = "cpu") -> NDArray[np.float32]:
-    """What a finished model says: (slices, 7) or (studies, 8)."""
+    """What a finished model says: (slices, 7), with presence (slices, 14), or (studies, 8)."""
     family = importlib.import_module(family_of(config_of(name).family).module)
     where, precision = device_of(device, "fp32")
     network = family.load(model)
@@ -88,7 +88,8 @@ def test_a_system_is_trained_saved_rebuilt_without_its_config_and_repeats(
     one, other = (trained(world, name, tmp_path / place) for place in ("one", "other"))
     assert file_digest(one) == file_digest(other), "the same seed gave other bytes"
     found = judged(world, name, one)
-    assert found.shape == ((STUDIES * 12, 7) if world is worlds["slice"] else (STUDIES, 8))
+    said = 14 if in_first_member(name)["training"]["presence_weight"] > 0 else 7
+    assert found.shape == ((STUDIES * 12, said) if world is worlds["slice"] else (STUDIES, 8))
     assert found.dtype == np.float32 and np.nanmin(found) >= 0 and np.nanmax(found) <= 1
     assert not np.isnan(found).all(axis=1).any(), "a study that nobody judges"
     assert np.array_equal(found, judged(world, name, one), equal_nan=True)

@@ -176,6 +176,7 @@ def _check_fractures(taught: pd.DataFrame, config: TrainingSetConfig) -> None:
             f"fold {config.fold} round 0: no vertebra of {len(taught)} slices with the role train is labelled as "
             "fractured: the model would be taught negatives only; expected a study with a fractured C1..C7 in "
             "train.csv in the training part of each fold (labels.share, folds.count)"
+            + (" and a localizer that sees it in a slice (labels.soft: true)" if config.targets == "shown" else "")
         )
     raise CspineError(
         f"fold {config.fold} round 0: none of {len(taught)} slices with the role train is labelled as fractured: "
