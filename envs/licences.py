@@ -22,12 +22,14 @@ READ_BY_HAND = {
 }
 SPELLINGS = {
     "3-Clause BSD License": "BSD-3-Clause",
+    "Apache": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
     "Apache License, Version 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD",
     "BSD": "BSD",
+    "ISC License (ISCL)": "ISC",
     "LicenseRef-NVIDIA-Proprietary": "NVIDIA proprietary",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",

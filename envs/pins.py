@@ -41,10 +41,11 @@ MACOS = {
 }
 # snakemake starts these environments and is not in them; the tables' stages need no network library
 WORKFLOW = {"snakemake", "pygments"}
-TRAINING = {"torch", "torchvision", "timm", "monai", "albumentations", "wandb"}
+BY_TORCHIO = {"pygments"}  # needed by rich, which torchio needs
+TRAINING = {"torch", "torchio", "torchvision", "timm", "monai", "albumentations", "wandb"}
 ENVIRONMENTS = {
     "tables": ("stages that read studies and tables: no torch", WORKFLOW | TRAINING),
-    "torch": ("stages that train or predict", WORKFLOW),
+    "torch": ("stages that train or predict, and what reads CT through torchio", WORKFLOW - BY_TORCHIO),
 }
 BUILD_TOOLS = [
     "hatchling",
