@@ -195,7 +195,6 @@ def test_no_more_than_two_studies_a_worker_are_read_ahead(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"view": "volume"}, r"ingest\.view is 'volume'; choose one of slice"),
         ({"cohort": "valid"}, "train, test"),
         ({"window_width": 0}, "positive width"),
     ],

@@ -50,13 +50,43 @@ def _inventory(config: Config) -> Block:
 
 
 def _plan_cache(config: Config, view: str) -> Block:
-    return {"view": view, "seed": seed_of("size plan", config["seed"]), **config["views"][view]}
+    return _plan(config, view, "centre", "window_center", "window_width")
+
+
+def _plan(config: Config, view: str, *keys: str) -> Block:
+    """The budget of a view, and what of it decides how large its pictures are."""
+    budget = ("pixels", "codec", "max_gb", "when_larger", "step_down")
+    own = {key: config["views"][view][key] for key in (*budget, *keys)}
+    return {"view": view, "seed": seed_of("size plan", config["seed"]), **own}
 
 
 def _ingest(config: Config, view: str, cohort: str, shard: str) -> Block:
     # pixels and codec are what the size plan decides, and so an input
     form = {key: config["views"][view][key] for key in ("centre", "window_center", "window_width")}
     return {"view": view, "cohort": cohort, **form}
+
+
+def _place_crops(config: Config, view: str, fold: str) -> Block:
+    # the smallest field is the view's as configured: a step down in pixels shows it more coarsely
+    return {"view": view, **{key: config["views"][view][key] for key in ("pixels", "margin")}}
+
+
+def _plan_crops(config: Config, view: str, fold: str) -> Block:
+    return _plan(config, view, "window_center", "window_width")
+
+
+def _ingest_crops(config: Config, view: str, fold: str, cohort: str, shard: str) -> Block:
+    form = {key: config["views"][view][key] for key in ("window_center", "window_width")}
+    return {"view": view, "cohort": cohort, **form}
+
+
+def _plan_volumes(config: Config, view: str) -> Block:
+    return _plan(config, view, "spacing", "clamp")
+
+
+def _ingest_volumes(config: Config, view: str, cohort: str, shard: str) -> Block:
+    own = config["views"][view]
+    return {"view": view, "cohort": cohort, "side": own["pixels"] * own["spacing"], "clamp": own["clamp"]}
 
 
 def _label_slices(config: Config) -> Block:
@@ -292,6 +322,11 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "inventory": _inventory,
     "plan_cache": _plan_cache,
     "ingest": _ingest,
+    "place_crops": _place_crops,
+    "plan_crops": _plan_crops,
+    "ingest_crops": _ingest_crops,
+    "plan_volumes": _plan_volumes,
+    "ingest_volumes": _ingest_volumes,
     "label_slices": _label_slices,
     "audit_studies": _audit_studies,
     "write_audit": _write_audit,

@@ -29,7 +29,7 @@ def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | No
         CspineError: one line per mistake: full path, what was found, what is allowed, the nearest known key.
     """
     config = apply_overrides(copy.deepcopy(raw))
-    for kind in ("methods", "localizers"):
+    for kind in ("methods", "localizers", "views"):
         if isinstance(config.get(kind), dict):
             config[kind] = {name: extended(config[kind], name, kind) for name in config[kind]}
     config = coerce(config, schema, schema)

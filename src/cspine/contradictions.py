@@ -20,6 +20,8 @@ from cspine.methods.registry import unit_of
 from cspine.reason_codes import unknown
 from cspine.schema import Mistake
 
+SAY_WHERE = ("slice_localizer", "volume_segmenter")  #: families of localizers that give a box
+
 
 def contradictions(config: Config) -> Iterator[Mistake]:
     """What each value allows by itself and the values together do not."""
@@ -101,7 +103,7 @@ def _of_cube(path: list[str], network: Config) -> Iterator[Mistake]:
 
 
 def _of_views(config: Config) -> Iterator[Mistake]:
-    """A step down that goes up, or none where one is asked for."""
+    """A step down that goes up, or none where one is asked for; a crop around nothing, and an empty range."""
     for name, view in config["views"].items():
         path = ["views", name, "step_down"]
         if view["when_larger"] == "step_down" and not view["step_down"]:
@@ -109,6 +111,24 @@ def _of_views(config: Config) -> Iterator[Mistake]:
         for place, step in enumerate(view["step_down"]):
             if step.get("pixels", 0) > view["pixels"]:
                 yield [*path, place, "pixels"], f"found {step['pixels']}, expected at most pixels, {view['pixels']}"
+        if view["kind"] == "crop":
+            yield from _of_crop(config, ["views", name, "localizer"], view["localizer"])
+        if view["kind"] == "volume" and view["clamp"][0] >= view["clamp"][1]:
+            yield ["views", name, "clamp"], f"found {view['clamp']}, expected [lowest, highest]"
+
+
+def _of_crop(config: Config, path: list[Any], name: str) -> Iterator[Mistake]:
+    """A localizer that is none, that says no place, or that itself reads what is cropped by it."""
+    placing = [one for one, block in config["localizers"].items() if block["family"] in SAY_WHERE]
+    if name not in placing:
+        known = ", ".join(sorted(placing)) or "none"
+        what = "says which vertebrae, not where" if name in config["localizers"] else "is no localizer"
+        yield path, f"{name!r} {what}; those that say where are: {known}"
+    elif config["views"].get(config["localizers"][name]["view"], {}).get("kind") == "crop":
+        yield (
+            path,
+            f"{name} reads the view {config['localizers'][name]['view']}, a crop; expected one that reads slices",
+        )
 
 
 def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:

@@ -54,6 +54,21 @@ def mistakes(config: dict[str, Any], schema: Schema) -> Iterator[Mistake]:
         for name, block in blocks.items() if isinstance(blocks, dict) else ():
             if isinstance(block, dict) and block.get("family") is not None:  # else said already
                 yield from _of_family(validator, schema, [kind, name], block)
+    views = config.get("views")
+    for name, block in views.items() if isinstance(views, dict) else ():
+        if isinstance(block, dict) and block.get("kind") is not None:
+            yield from _of_view(validator, schema, name, block)
+
+
+def _of_view(validator: Draft202012Validator, schema: Schema, name: str, block: dict[str, Any]) -> Iterator[Mistake]:
+    """Where a view's block departs from what its kind has."""
+    prefix = schema["properties"]["views"]["familyPrefix"]
+    kinds = [key.removeprefix(prefix) for key in schema["$defs"] if key.startswith(prefix)]
+    if block["kind"] not in kinds:
+        yield ["views", name, "kind"], f"no kind {block['kind']!r} of views; those are: {', '.join(kinds)}"
+    elif name not in schema["properties"]["views"]["properties"]:  # those are held against their kind already
+        part = validator.evolve(schema={**schema["$defs"][prefix + block["kind"]], "$defs": schema["$defs"]})
+        yield from _explained(part.iter_errors(block), schema, ["views", name])
 
 
 def _of_family(
@@ -166,6 +181,6 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
 def _property(schema: Schema, key: str, value: Any, root: Schema) -> Schema:
     found = schema.get("properties", {}).get(key)
     if found is None and isinstance(schema.get("additionalProperties"), dict):
-        family = value.get("family") if isinstance(value, dict) else None
+        family = value.get(schema.get("familyKey", "family")) if isinstance(value, dict) else None
         found = root["$defs"].get(f"{schema.get('familyPrefix', '')}{family}", schema["additionalProperties"])
     return found or {}

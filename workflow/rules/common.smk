@@ -41,6 +41,16 @@ wildcard_constraints:
     view="|".join(config["views"]),
 
 
+def one_of(names):
+    """A pattern that fits these names and, where there is none, nothing."""
+    return "|".join(names) or "-"
+
+
+def views_of(kind):
+    """The names of the views of a kind."""
+    return [name for name, block in config["views"].items() if block["kind"] == kind]
+
+
 def block_of(stage):
     """params: the one config block of a rule, as canonical JSON."""
     return lambda wildcards: PLAN.block_json(stage, **wildcards)
@@ -79,6 +89,17 @@ def methods_of(*units):
 def shards(view, cohorts=COHORTS, suffix=".parquet"):
     """The cache files of a view."""
     return expand(f"results/cache/{view}/{{cohort}}/shard-{{shard}}{suffix}", cohort=cohorts, shard=SHARDS)
+
+
+def shards_of(view, fold, cohorts=COHORTS, suffix=".parquet"):
+    """The cache files of a view as a fold reads it: crops are a fold's own, because its localizer places them."""
+    return shards(f"{view}/fold-{fold}" if view in views_of("crop") else view, cohorts, suffix)
+
+
+def all_views():
+    """The cache files of every view of the config; of crops those of the folds that are run."""
+    paths = [path for view in config["views"] for fold in config["folds"]["run"] for path in shards_of(view, fold)]
+    return list(dict.fromkeys(paths))  # but for crops every fold's are the same
 
 
 def view_of(method):

@@ -70,6 +70,8 @@ rule plan_cache:
         "logs/plan_cache/{view}.txt",
     benchmark:
         "logs/benchmarks/plan_cache/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(views_of("slice")),
     conda:
         "../../envs/tables.yaml"
     threads: 4
@@ -99,6 +101,8 @@ rule ingest:
         "logs/ingest/{view}/{cohort}-{shard}.txt",
     benchmark:
         "logs/benchmarks/ingest/{view}/{cohort}-{shard}.tsv"
+    wildcard_constraints:
+        view=one_of(views_of("slice")),
     conda:
         "../../envs/tables.yaml"
     threads: 2

@@ -16,6 +16,8 @@ rule lay_masks:
         "logs/lay_masks/{view}/shard-{shard}.txt",
     benchmark:
         "logs/benchmarks/lay_masks/{view}/shard-{shard}.tsv"
+    wildcard_constraints:
+        view=one_of(views_of("slice")),
     conda:
         "../../envs/tables.yaml"
     threads: 2

@@ -5,6 +5,7 @@ localrules:
     submission,
     audit,
     cache,
+    views,
     bundle,
     evaluate,
     localizers,
@@ -43,6 +44,12 @@ rule cache:
     """Read the CT once: the pixel cache and the index, before any training."""
     input:
         "results/index/studies.parquet",
+
+
+rule views:
+    """Every view of the config, whether or not a method asks for it."""
+    input:
+        all_views(),
 
 
 rule localizers:

@@ -68,7 +68,13 @@ def draw_files(studies: Sequence[ListedStudy], seed: int) -> list[ListedStudy]:
 
     Every cohort has its share of the studies and one at least. Small sets are looked at in more files of each study.
     """
-    wanted = math.ceil(FILES / FILES_OF_STUDY)
+    chosen = draw_studies(studies, math.ceil(FILES / FILES_OF_STUDY), seed)
+    each = max(FILES_OF_STUDY, round(FILES / max(1, len(chosen))))
+    return [ListedStudy(s.cohort, s.uid, _spread(s, each, seed)) for s in chosen]
+
+
+def draw_studies(studies: Sequence[ListedStudy], wanted: int, seed: int) -> list[ListedStudy]:
+    """About ``wanted`` studies at random; every cohort has its share of them and one at least."""
     some = [s for s in studies if s.files]
     chosen: list[ListedStudy] = []
     for cohort in sorted({s.cohort for s in some}):
@@ -76,8 +82,7 @@ def draw_files(studies: Sequence[ListedStudy], seed: int) -> list[ListedStudy]:
         count = min(len(own), max(1, round(wanted * len(own) / len(some))))
         order = np.random.default_rng(seed_of("size plan", seed, cohort)).permutation(len(own))
         chosen += [own[i] for i in sorted(order[:count])]
-    each = max(FILES_OF_STUDY, round(FILES / max(1, len(chosen))))
-    return [ListedStudy(s.cohort, s.uid, _spread(s, each, seed)) for s in chosen]
+    return chosen
 
 
 def project(

@@ -6,6 +6,7 @@ TARGETS = {
     "submission": "the whole chain: results/submission.csv and its score",
     "audit": "what is wrong with the data, and what a run will do about it: results/audit.html",
     "cache": "read the CT once: pixel cache and index, before any training",
+    "views": "every view of the config: slices, crops around the spine (with its localizer), volumes",
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
     "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
     "error_analysis": "what each method gets wrong, at which level, in which studies: results/<method>/errors/",

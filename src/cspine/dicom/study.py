@@ -84,6 +84,11 @@ class UprightImages(Sequence[NDArray[Any]]):
         s = self._slices[z]
         return turn_upright(s.stored.hounsfield(_rescale(s)), s.plane or UPRIGHT)
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Rows and columns of each, without making them."""
+        return [s.upright_shape for s in self._slices]
+
     def grey_levels(self, z: int, levels: Levels) -> NDArray[np.uint8]:
         """Equal to ``levels(self[z])``, by a table."""
         s = self._slices[z]

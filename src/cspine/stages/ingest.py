@@ -12,15 +12,14 @@ from cspine.errors import CspineError
 from cspine.faults import fault_point
 from cspine.findings import Finding, findings_table
 from cspine.progress import report
-from cspine.raw_folder import COHORTS, read_rows
+from cspine.raw_folder import COHORTS
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import UID
 from cspine.study_pool import studies_read
-from cspine.views.study_rows import Form, Ingested, StudyJob, crashed, ingest_study
+from cspine.views.study_rows import Form, Ingested, crashed, ingest_study, list_jobs
 from cspine.views.windows import Window
 
-VIEWS = ("slice",)
 SMALL_SHARD = 200_000_000  # bytes of files that one process has read before a second one has started (about a second)
 STUDY_COLUMNS = {
     UID: "str",
@@ -36,7 +35,7 @@ STUDY_COLUMNS = {
 class IngestConfig:
     """How a study's slices are cached; pixels and codec are the size plan's to decide (``plan_cache``)."""
 
-    #: name of the view; "slice" = whole slices
+    #: name of the view, one of kind slice
     view: str = "slice"
     #: folder the studies lie in: train (train_images) or test (test_images)
     cohort: str = "train"
@@ -47,10 +46,8 @@ class IngestConfig:
     window_width: float = 2000.0
 
     def __post_init__(self) -> None:
-        choices = {"view": VIEWS, "cohort": tuple(COHORTS)}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise CspineError(f"ingest.{name} is '{getattr(self, name)}'; choose one of {', '.join(known)}")
+        if self.cohort not in COHORTS:
+            raise CspineError(f"ingest.cohort is '{self.cohort}'; choose one of {', '.join(COHORTS)}")
         if not 0 < self.centre <= 1:
             raise CspineError(f"ingest.centre is {self.centre:g}; a share above 0, up to 1 (the whole slice) is needed")
         if self.window_width <= 0:
@@ -83,14 +80,6 @@ def ingest(
     how = Form(window, encoding.pixels, config.centre, encoding.codec)
     with studies_read(jobs, ingest_study, how, crashed, processes) as read:
         _write(read, len(jobs), {**asdict(config), **asdict(encoding)}, shard, studies, findings)
-
-
-def list_jobs(inventory: Path, folder: Path) -> list[StudyJob]:
-    """The studies of an inventory shard, sorted by StudyInstanceUID."""
-    files: dict[str, list[tuple[str, int]]] = {}
-    for _, row in read_rows(inventory, (UID, "file", "size")):
-        files.setdefault(row[UID], []).append((row["file"], int(row["size"])))
-    return [StudyJob(folder / uid, tuple(files[uid])) for uid in sorted(files)]
 
 
 def _write(

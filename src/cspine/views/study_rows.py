@@ -14,6 +14,7 @@ from cspine.cache.codecs import crc32, encode
 from cspine.dicom import Study, read_study
 from cspine.faults import fault_point
 from cspine.findings import Finding
+from cspine.raw_folder import read_rows
 from cspine.studies import UID
 from cspine.views.windows import Window, resize_slice
 
@@ -52,17 +53,21 @@ class Ingested:
     findings: list[Finding]
 
 
+def list_jobs(inventory: Path, folder: Path) -> list[StudyJob]:
+    """The studies of an inventory shard, sorted by StudyInstanceUID."""
+    files: dict[str, list[tuple[str, int]]] = {}
+    for _, row in read_rows(inventory, (UID, "file", "size")):
+        files.setdefault(row[UID], []).append((row["file"], int(row["size"])))
+    return [StudyJob(folder / uid, tuple(files[uid])) for uid in sorted(files)]
+
+
 def ingest_study(job: StudyJob, form: Form) -> Ingested:
     """Read one study and encode its slices; never raises for bad input."""
     uid = job.folder.name
     fault_point("read-study")
     fault_point(f"read-study-{uid}")
-    changed = [f for f in job.files if _changed(job.folder / f[0], f[1])]
+    findings = changed_files(job)
     study = read_study(job.folder, [name for name, _ in job.files])
-    findings = [
-        Finding(uid, FILE_CHANGED, name, f"was {size} bytes when listed", CONSEQUENCES[FILE_CHANGED])
-        for name, size in changed
-    ]
     rows = [slice_row(study, z, form) for z in range(len(study.files))]
     summary = {
         UID: uid,
@@ -100,6 +105,15 @@ def slice_row(study: Study, z: int, form: Form) -> dict[str, Any]:
         "crc32": crc32(blob),
         "pixels": blob,
     }
+
+
+def changed_files(job: StudyJob) -> list[Finding]:
+    """A finding for every file that has another size than the inventory says."""
+    return [
+        Finding(job.folder.name, FILE_CHANGED, name, f"was {size} bytes when listed", CONSEQUENCES[FILE_CHANGED])
+        for name, size in job.files
+        if _changed(job.folder / name, size)
+    ]
 
 
 def _changed(path: Path, size: int) -> bool:
