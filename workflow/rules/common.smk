@@ -41,16 +41,6 @@ wildcard_constraints:
     view="|".join(config["views"]),
 
 
-def one_of(names):
-    """A pattern that fits these names and, where there is none, nothing."""
-    return "|".join(names) or "-"
-
-
-def views_of(kind):
-    """The names of the views of a kind."""
-    return [name for name, block in config["views"].items() if block["kind"] == kind]
-
-
 def block_of(stage):
     """params: the one config block of a rule, as canonical JSON."""
     return lambda wildcards: PLAN.block_json(stage, **wildcards)
@@ -86,20 +76,14 @@ def methods_of(*units):
     return any_of([name for unit in units for name in OF_UNIT[unit]])
 
 
+def views_of(kind):
+    """A wildcard's constraint: the views of a kind."""
+    return any_of([name for name, block in config["views"].items() if block["kind"] == kind])
+
+
 def shards(view, cohorts=COHORTS, suffix=".parquet"):
     """The cache files of a view."""
     return expand(f"results/cache/{view}/{{cohort}}/shard-{{shard}}{suffix}", cohort=cohorts, shard=SHARDS)
-
-
-def shards_of(view, fold, cohorts=COHORTS, suffix=".parquet"):
-    """The cache files of a view as a fold reads it: crops are a fold's own, because its localizer places them."""
-    return shards(f"{view}/fold-{fold}" if view in views_of("crop") else view, cohorts, suffix)
-
-
-def all_views():
-    """The cache files of every view of the config; of crops those of the folds that are run."""
-    paths = [path for view in config["views"] for fold in config["folds"]["run"] for path in shards_of(view, fold)]
-    return list(dict.fromkeys(paths))  # but for crops every fold's are the same
 
 
 def view_of(method):
@@ -124,9 +108,16 @@ def of_arms(name):
     return [path for arm in arms for path in folds_of(arm["method"], name, arm["round"])]
 
 
-def shards_of(view, fold, cohorts=COHORTS):
-    """The cache files of a view, of whichever kind, that a method's models of a fold read."""
-    return shards(view, cohorts)
+def shards_of(view, fold, cohorts=COHORTS, suffix=".parquet"):
+    """The cache files of a view as a fold reads it: crops are a fold's own, because its localizer places them."""
+    own = f"{view}/fold-{fold}" if config["views"][view]["kind"] == "crop" else view
+    return shards(own, cohorts, suffix)
+
+
+def all_views():
+    """The cache files of every view of the config; of crops those of the folds that are run."""
+    paths = [path for view in config["views"] for fold in config["folds"]["run"] for path in shards_of(view, fold)]
+    return list(dict.fromkeys(paths))  # but for crops every fold's are the same
 
 
 def models_in(folder, method):

@@ -71,7 +71,7 @@ rule plan_cache:
     benchmark:
         "logs/benchmarks/plan_cache/{view}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("slice")),
+        view=views_of("slice"),
     conda:
         "../../envs/tables.yaml"
     threads: 4
@@ -102,7 +102,7 @@ rule ingest:
     benchmark:
         "logs/benchmarks/ingest/{view}/{cohort}-{shard}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("slice")),
+        view=views_of("slice"),
     conda:
         "../../envs/tables.yaml"
     threads: 2

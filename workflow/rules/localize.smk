@@ -17,7 +17,7 @@ rule lay_masks:
     benchmark:
         "logs/benchmarks/lay_masks/{view}/shard-{shard}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("slice")),
+        view=views_of("slice"),
     conda:
         "../../envs/tables.yaml"
     threads: 2

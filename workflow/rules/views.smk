@@ -14,7 +14,7 @@ rule place_crops:
     benchmark:
         f"logs/benchmarks/place_crops/{CROPS}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("crop")),
+        view=views_of("crop"),
     conda:
         "../../envs/tables.yaml"
     threads: 1
@@ -44,7 +44,7 @@ rule plan_crops:
     benchmark:
         f"logs/benchmarks/plan_crops/{CROPS}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("crop")),
+        view=views_of("crop"),
     conda:
         "../../envs/tables.yaml"
     threads: 4
@@ -76,7 +76,7 @@ rule ingest_crops:
     benchmark:
         f"logs/benchmarks/ingest_crops/{CROPS}/{{cohort}}-{{shard}}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("crop")),
+        view=views_of("crop"),
     conda:
         "../../envs/tables.yaml"
     threads: 2
@@ -106,7 +106,7 @@ rule plan_volumes:
     benchmark:
         "logs/benchmarks/plan_volumes/{view}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("volume")),
+        view=views_of("volume"),
     conda:
         "../../envs/torch.yaml"
     threads: 2
@@ -136,7 +136,7 @@ rule ingest_volumes:
     benchmark:
         "logs/benchmarks/ingest_volumes/{view}/{cohort}-{shard}.tsv"
     wildcard_constraints:
-        view=one_of(views_of("volume")),
+        view=views_of("volume"),
     conda:
         "../../envs/torch.yaml"
     threads: 2
