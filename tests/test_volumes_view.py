@@ -1,4 +1,4 @@
-"""The view ``volume``: a voxel lands where it lies in the patient, however its study was stored; the rest is the floor."""
+"""The view ``volume``: a voxel lands where it lies in the patient, however its study was stored; else the floor."""
 
 from __future__ import annotations
 
