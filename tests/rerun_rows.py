@@ -282,7 +282,8 @@ ROWS = [
     Row("tracking.images", "1", NOTHING),
 ]
 
-ONE_VALUE = {"methods.*.family", "methods.*.view", "localizers.*.view"}
+KINDS = ("slice", "crop", "volume")
+ONE_VALUE = {"methods.*.family", "methods.*.view", "localizers.*.view", *(f"views.{kind}.kind" for kind in KINDS)}
 
 # The evidence has a chain of its own: three arms, of which each can be another method or another round.
 EVIDENCE = """\
@@ -363,4 +364,46 @@ LOCALIZER_ROWS = [
     Row("localizers.*.training", "1e-3", RELEARNT, under=".learning_rate"),
     Row("localizers.*.augment", "90", RELEARNT, under=".rotation"),
     Row("localization.inner", "3", PARTED | {"compare_localizers"}, planned=True),
+]
+
+# All views of a config: crops, which a localizer places, and volumes.
+VIEWED = """\
+size: smoke
+data: {shards: 1}
+phantom: {studies: 12, test_studies: 2, segmented: 6, boxed_share: 0.5, pixels: 32, slices: [16, 16]}
+views:
+  slice: {pixels: 32, centre: 1.0}
+  crop: {pixels: 16, localizer: box_ratio}
+  volume: {pixels: 16, spacing: 12.0}
+folds: {count: 2, select: 0.3}
+localizers:
+  presence: {training: {epochs: 1, epoch_steps: 2, batch_size: 8, warmup_steps: 0}}
+  other: {extends: box_ratio, training: {learning_rate: 1e-3}}
+"""
+PLAN_CROPS, PLAN_VOLUMES = names("plan_crops 0"), names("plan_volumes")
+CROPS = names("plan_crops 0, ingest_crops train 0 0, ingest_crops test 0 0")
+VOLUMES = names("plan_volumes, ingest_volumes train 0, ingest_volumes test 0")
+VIEW_ROWS = [
+    Row(
+        "views.crop.localizer",
+        "other",
+        LOCALIZING["other"] | names("place_crops 0"),
+        planned=True,
+        perhaps=CROPS,  # untrained localizers may place the same
+    ),
+    Row("views.crop.pixels", "24", names("place_crops 0") | CROPS),
+    Row("views.crop.margin", "0.5", names("place_crops 0"), perhaps=CROPS),
+    Row("views.crop.window_center", "300", CROPS),
+    Row("views.crop.window_width", "1000", CROPS),
+    Row("views.crop.codec", "jpeg-50", CROPS),
+    Row("views.crop.max_gb", "1", PLAN_CROPS),
+    Row("views.crop.when_larger", "step_down", PLAN_CROPS),
+    Row("views.crop.step_down", "[{codec: jpeg-90}]", PLAN_CROPS),
+    Row("views.volume.pixels", "20", VOLUMES, slow=True),
+    Row("views.volume.spacing", "10.0", VOLUMES),
+    Row("views.volume.clamp", "[-500, 1900]", VOLUMES, slow=True),
+    Row("views.volume.codec", "jpeg-50", VOLUMES, slow=True),
+    Row("views.volume.max_gb", "1", PLAN_VOLUMES),
+    Row("views.volume.when_larger", "step_down", PLAN_VOLUMES, slow=True),
+    Row("views.volume.step_down", "[{codec: jpeg-90}]", PLAN_VOLUMES, slow=True),
 ]

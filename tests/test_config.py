@@ -35,6 +35,11 @@ AT = {
 WILDCARDS = {
     "plan_cache": ("view",),
     "ingest": ("view", "cohort", "shard"),
+    "place_crops": ("view", "fold"),
+    "plan_crops": ("view", "fold"),
+    "ingest_crops": ("view", "fold", "cohort", "shard"),
+    "plan_volumes": ("view",),
+    "ingest_volumes": ("view", "cohort", "shard"),
     "score": ("method",),
     "write_pseudo_quality": ("method",),
     "write_pseudo_pages": ("method",),
@@ -64,7 +69,8 @@ def complete(setting: str = "", **more: Any) -> Config:
 
 
 def at(stage: str) -> dict[str, str]:
-    return {name: AT[name] for name in WILDCARDS.get(stage, ())}
+    kind = next((kind for kind in ("crop", "volume") if kind in stage), "slice")
+    return {name: AT[name] for name in WILDCARDS.get(stage, ())} | ({"view": kind} if kind != "slice" else {})
 
 
 @pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda p: p.name if p else "config.yaml")
@@ -192,6 +198,18 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("localizers.segmentation.network.weights=hub", "localizers.segmentation.network.weights: found hub; monai"),
         ("localizers.segmentation.network.neighbours=1", "localizers.segmentation.network.neighbours: unknown key"),
         ("localization.inner=1", "localization.inner: found 1 (integer), expected an integer at least 2"),
+        ("views.volume.kind=cube", "views.volume.kind: no kind 'cube' of views; those are: slice, crop, volume"),
+        ("views.slice.kind=crop", "views.slice.kind: found 'crop' (text), expected slice"),
+        ("views.large={pixels: 96}", "views.large.kind: missing; expected another value"),
+        ("views.crop.centre=0.5", "views.crop.centre: unknown key"),
+        ("views.large={extends: slic}", "views.large: extends 'slic'; the views are: crop, large, slice, volume"),
+        (
+            "views.crop.localizer=presence",
+            "views.crop.localizer: 'presence' says which vertebrae, not where; those that say where are: box_",
+        ),
+        ("views.crop.localizer=spine", "views.crop.localizer: 'spine' is no localizer; those that say where are: box_"),
+        ("views.volume.clamp=[100, 100]", "views.volume.clamp: found [100.0, 100.0], expected [lowest, highest]"),
+        ("views.volume.step_down=[{pixels: 64}]", "views.volume.step_down.0.pixels: found 64, expected at most pixels"),
     ],
 )
 def test_a_mistake_is_answered_with_path_finding_and_what_is_allowed(setting: str, words: str) -> None:
@@ -229,6 +247,12 @@ def test_a_variant_takes_the_other_methods_values_and_changes_its_own() -> None:
     variant, original = config["methods"]["teacher_only"], config["methods"]["semi_supervised"]
     assert variant["rounds"] == 1 and variant["network"] == {**original["network"], "dropout": 0.5}
     assert original["rounds"] == 2
+
+
+def test_a_view_takes_another_views_values_and_changes_its_own() -> None:
+    views = complete("views.large={extends: slice, pixels: 96}")["views"]
+    assert views["large"] == {**views["slice"], "pixels": 96}
+    assert block(complete("views.large={extends: slice, pixels: 96}"), "plan_cache", view="large")["pixels"] == 96
 
 
 def evidence(setting: str, preset: str = "evidence.yaml") -> Config:
@@ -290,6 +314,8 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
                     check(part, value[key], here)
 
     check(SCHEMA, DEFAULT, "")
+    for kind in ("crop", "volume"):
+        check(SCHEMA["$defs"][f"view_{kind}"], DEFAULT["views"][kind], f"views.{kind}")
     check(SCHEMA["$defs"]["slice_cnn"], DEFAULT["methods"]["semi_supervised"], "methods.semi_supervised")
     check(SCHEMA["$defs"]["localizer_slice_cnn"], DEFAULT["localizers"]["presence"], "localizers.presence")
     volumes = SCHEMA["$defs"]["localizer_volume_segmenter"]

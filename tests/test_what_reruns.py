@@ -26,12 +26,15 @@ from rerun_rows import (
     ARMS,
     BUNDLED,
     EVIDENCE,
+    KINDS,
     LOCALIZED,
     LOCALIZER_ROWS,
     METHOD,
     MICRO,
     ONE_VALUE,
     ROWS,
+    VIEW_ROWS,
+    VIEWED,
     Row,
 )
 from small_bundles import resign
@@ -52,7 +55,10 @@ def leaves(schema: Config, path: str = "") -> Iterator[tuple[str, Config]]:
         schema = {**SCHEMA["$defs"][name], **{k: v for k, v in schema.items() if k != "$ref"}}
         if name == "differences":
             schema = {}
-    if "familyPrefix" in schema:
+    if schema.get("familyKey") == "kind":
+        for kind in KINDS:
+            yield from leaves(SCHEMA["$defs"][f"{schema['familyPrefix']}{kind}"], f"{path}.{kind}")
+    elif "familyPrefix" in schema:
         yield from (
             (f"{path}.*.{key}", part) for key, part in SCHEMA["$defs"]["localizer_slice_cnn"]["properties"].items()
         )
@@ -72,7 +78,7 @@ LEAVES = dict(leaves(SCHEMA))
 
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
-    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS]} | ONE_VALUE == LEAVES.keys()
+    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS, *VIEW_ROWS]} | ONE_VALUE == LEAVES.keys()
 
 
 def test_a_leaf_without_a_row_allows_one_value_only() -> None:
@@ -121,6 +127,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with at_work(Chain(tmp_path_factory.mktemp("views") / "run", VIEWED, "views")) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
 def localization(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with at_work(Chain(tmp_path_factory.mktemp("localization") / "run", LOCALIZED, "localizers")) as chain:
         yield chain
@@ -155,6 +167,11 @@ def test_another_arm_of_the_evidence_executes_only_the_weighing(evidence: Chain,
 @pytest.mark.parametrize("row", parameters(LOCALIZER_ROWS))
 def test_a_changed_localizer_executes_its_own_stages_and_no_method(localization: Chain, row: Row) -> None:
     check(localization, row)
+
+
+@pytest.mark.parametrize("row", parameters(VIEW_ROWS))
+def test_a_changed_view_executes_its_own_stages_and_leaves_the_other_views(views: Chain, row: Row) -> None:
+    check(views, row)
 
 
 def check(chain: Chain, row: Row) -> None:
@@ -233,7 +250,7 @@ def test_the_documented_table_says_of_every_key_which_stage_runs_first() -> None
         assert len(said) == 1, f"{leaf}: {len(said)} rows of docs/architecture.md speak of it"
         runs = {
             name.split()[0]
-            for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS]
+            for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS, *VIEW_ROWS]
             if row.leaf == leaf
             for name in row.runs
         }

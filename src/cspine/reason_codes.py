@@ -118,6 +118,12 @@ _SLICES_USED = {
     "decoder-crash": ("lost", "the worker process that read the study was killed, twice"),
 }
 
+_VIEWS = {
+    "spine-not-found": ("partly", "the localizer shows no vertebra in any slice of the study"),
+    "study-changed": ("partly", "other slices came than the index has"),
+    "gaps-filled": ("noted", "slices at unequal distances, in a study made a volume"),
+}
+
 _BOXES = {
     "box-not-a-number": ("partly", "a value that is not a finite number"),
     "box-unknown-study": ("partly", "study without labels, or whose patient_overall is unknown"),
@@ -200,6 +206,7 @@ SECTIONS = {
     "The raw folder (inventory)": _RAW_FOLDER,
     "Files that give no slice (ingest)": _NO_SLICE,
     "Slices that are used all the same (ingest)": _SLICES_USED,
+    "Crops and volumes (ingest_crops, ingest_volumes)": _VIEWS,
     "Boxes (label_slices)": _BOXES,
     "Boxes given to vertebrae (assign_boxes)": _ASSIGNED,
     "Masks (label_presence)": _MASKS,
