@@ -28,7 +28,7 @@ from cspine.store.costs import Meter
 
 RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "opencv-python-headless")
 PATHS = ("Path", "Copy", "Folder")  # endings of the kinds of parameters that the command line gives
-RECORDED_FOR_TORCH = ("torch", "timm", "monai", "albumentations", "safetensors")
+RECORDED_FOR_TORCH = ("torch", "timm", "monai", "torchio", "albumentations", "safetensors")
 
 
 def execute(job: Job) -> dict[str, Any]:

@@ -24,7 +24,7 @@ __all__ = ["VERSION", "common_metadata", "crc32", "open_shard", "read_metadata",
 VERSION = 1  #: of the shard's layout
 FOOTER = b"cspine"
 ROWS_PER_GROUP = 32  # what is read at the first touch: 0.5 MB at 256 pixels, 1 ms from a disk of 500 MB/s
-OWN = ("cohort", "encoder")  # keys of the footer in which shards of one cache may differ
+OWN = ("cohort", "encoder", "resampler")  # keys of the footer in which shards of one cache may differ
 
 
 def write_shard(path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> int:
@@ -84,7 +84,7 @@ def common_metadata(shards: Sequence[Path]) -> dict[str, Any]:
 
 
 def agreed(shards: Sequence[Path], footers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the ``footers`` of ``shards`` share: all but cohort and encoder.
+    """What the ``footers`` of ``shards`` share: all but cohort and the libraries that made them.
 
     Raises:
         CspineError: no shard, shards made in different ways, or of a layout or codec that this code does not know.

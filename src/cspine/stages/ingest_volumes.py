@@ -10,6 +10,7 @@ from cspine.raw_folder import COHORTS
 from cspine.runtime import workers
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.study_pool import studies_read
+from cspine.views.resampling import resampler
 from cspine.views.shard_rows import write_rows
 from cspine.views.study_rows import list_jobs
 from cspine.views.volume_rows import VolumeForm, lost_volume, volume_study
@@ -65,6 +66,6 @@ def ingest_volumes(
     low, high = config.clamp
     how = VolumeForm(encoding.pixels, config.side, (low, high), encoding.codec)
     metadata = {"view": config.view, "cohort": config.cohort, "pixels": how.pixels, "codec": how.codec}
-    metadata |= {"spacing": how.spacing, "clamp": [low, high]}
+    metadata |= {"spacing": how.spacing, "clamp": [low, high], "resampler": resampler()}
     with studies_read(jobs, volume_study, how, lost_volume, workers()) as read:
         write_rows(read, len(jobs), metadata, shard, findings, "ingest_volumes")

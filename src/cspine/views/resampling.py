@@ -8,6 +8,7 @@ stack and the cube only.
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import os
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ def cube_of(stack: Stack, pixels: int, spacing: float, top: float) -> Cube:
     made = steps(torchio.ScalarImage(tensor=values, affine=affine))
     levels = np.clip(np.rint(np.asarray(made.data)[0]), 0, 255).astype(np.uint8)
     return Cube(levels, np.asarray(made.affine, np.float64))
+
+
+def resampler() -> str:
+    """What resamples here, as "torchio 1.2.1": content of a shard's footer, as its encoder is."""
+    return f"torchio {importlib.metadata.version('torchio')}"
 
 
 def around(affine: Floats, shape: tuple[int, ...], pixels: int, spacing: float) -> Floats:
