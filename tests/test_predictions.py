@@ -56,9 +56,59 @@ def test_the_patient_is_the_maximum_or_the_noisy_or_of_the_vertebrae() -> None:
     assert aggregate(top, "max", "noisy_or")[0, 0] == pytest.approx(1 - np.prod(1 - vertebrae))
 
 
+def test_the_noisy_or_of_n_is_over_the_n_most_probable_vertebrae_wherever_they_are() -> None:
+    top = np.array([[[0.1, 0.6, 0.2, 0.0, 0.5, 0.3, 0.05]]])
+    for n, expected in ((1, 0.6), (2, 1 - 0.4 * 0.5), (3, 1 - 0.4 * 0.5 * 0.7)):
+        assert aggregate(top, "max", f"noisy_or_of_{n}")[0, 0] == pytest.approx(expected)
+    np.testing.assert_allclose(aggregate(top, "max", "noisy_or_of_7"), aggregate(top, "max", "noisy_or"))
+    np.testing.assert_array_equal(aggregate(top, "max", "noisy_or_of_2")[0, 1:], top[0, 0])  # in their own order
+
+
+def by_study(*values: float) -> pd.DataFrame:
+    """predictions.parquet of a method that judges whole studies: the patient first, then C1..C7."""
+    return pd.DataFrame([values], columns=list(LABELS)).assign(**{"cohort": "train", UID: "a"})
+
+
+def test_a_study_with_one_row_is_that_row_and_its_patient_the_models_own() -> None:
+    values = (0.35, 0.1, 0.6, 0.2, 0.0, 0.5, 0.3, 0.05)
+    _, top = highest_slices(by_study(*values), 5, LABELS)
+    for vertebra in ("max", "mean_of_5"):
+        np.testing.assert_array_equal(aggregate(top, vertebra, "own")[0], values)
+        assert aggregate(top, vertebra, "max")[0, 0] == 0.6
+    with pytest.raises(IndexError):
+        aggregate(top[..., 1:], "max", "own")  # never C1 by mistake
+
+
+def test_the_own_answer_is_chosen_where_it_is_the_better_one_and_asked_for_where_there_is_none(tmp_path: Path) -> None:
+    one = PREDICTIONS.groupby(["cohort", UID], as_index=False)[list(VERTEBRAE)].max()
+    truth = STUDIES.set_index(UID)["patient_overall"].clip(0)
+    table = one.assign(patient_overall=np.where(one[UID].map(truth) == 1, 0.9, 0.1))
+    config = replace(CONFIG, patient=["max", "noisy_or_of_5", "own"], calibration=["none"])
+    probabilities, choice = study_probabilities_of(table, STUDIES, FOLDS, config)
+    assert choice.chosen.patient == "own"
+    right = probabilities[probabilities["cohort"] != "test"]
+    assert ((right["patient_overall"] > 0.5) == (right[UID].map(truth) == 1)).all()
+    write_table(one, tmp_path / "predictions.parquet")
+    paths = dict.fromkeys(("studies", "folds", "study_probabilities", "choice"), tmp_path / "none")
+    with pytest.raises(CspineError, match="no column patient_overall"):
+        aggregate_studies(tmp_path / "predictions.parquet", **paths, config=config)
+
+
 def test_an_impossible_probability_is_refused_by_study() -> None:
-    with pytest.raises(CspineError, match="study a"):
+    with pytest.raises(CspineError, match=r"study a, C1: expected probabilities in \[0, 1\]"):
+        highest_slices(slices_of("a", 0.5, 1.5), 1)
+    with pytest.raises(CspineError, match="study a: nobody judged C1"):
         highest_slices(slices_of("a", 0.5, float("nan")), 1)
+
+
+def test_a_vertebra_nobody_judged_is_named_and_a_patient_nobody_judged_only_where_it_is_looked_at() -> None:
+    known = [0.5] * 8
+    with pytest.raises(CspineError, match=r"study a: nobody judged C4 \(NaN\)"):
+        highest_slices(by_study(*known[:4], float("nan"), *known[5:]), 1)
+    table = by_study(float("nan"), *known[1:])
+    assert np.isfinite(aggregate(highest_slices(table, 1)[1], "max", "max")).all()
+    with pytest.raises(CspineError, match="study a: nobody judged patient_overall"):
+        highest_slices(table, 1, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +116,9 @@ def test_an_impossible_probability_is_refused_by_study() -> None:
     [
         ("vertebra", ["mean_of_0"], "mean_of_<k>"),
         ("vertebra", ["median"], "mean_of_<k>"),
-        ("patient", ["mean"], "max, noisy_or"),
+        ("patient", ["mean"], "max, noisy_or, noisy_or_of_<n> with n from 1 to 7, or own"),
+        ("patient", ["noisy_or_of_0"], "noisy_or_of_<n>"),
+        ("patient", ["noisy_or_of_8"], "noisy_or_of_<n>"),
         ("calibration", ["isotonic"], "none, platt"),
         ("clip", [], "at least one value"),
         ("clip", [0.6], "between 0 and 0.5"),

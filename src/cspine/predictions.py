@@ -1,12 +1,15 @@
 """From slices to studies: how seven probabilities for each slice become eight for each study.
 
 Of a slice the fracture counts, or the fracture where the vertebra is (``slice_evidence``). Vertebra = maximum or mean
-of the k most probable slices; patient = maximum or noisy-or of the vertebrae; then a calibration and a clip. Which of
-these is a choice, and every choice is made on the fold's role select.
+of the k most probable slices; patient = maximum or noisy-or of the vertebrae or of the most probable of them, or what
+the model says of the patient (``patients``); then a calibration and a clip. Which of these is a choice, and every
+choice is made on the fold's role select. The table of a method that judges whole studies or vertebrae has one row a
+study, and goes the same way: the maximum of one row is that row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import product
@@ -20,10 +23,10 @@ from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.metric import Floats, check_normalisation, weighted_log_loss
 from cspine.partial_labels import truth_of
-from cspine.slice_evidence import EVIDENCE, values_for, weighed
+from cspine.patients import OWN, judged_by, patient_of, vertebrae_taken
+from cspine.slice_evidence import EVIDENCE, columns_for, values_for, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 
-TO_PATIENT = ("max", "noisy_or")
 CALIBRATIONS = ("none", "platt")
 STUDY = ["cohort", UID]
 
@@ -35,7 +38,8 @@ class AggregateConfig:
     fold: int
     # how slices become a vertebra: "max", or "mean_of_<k>" for its k most probable slices
     vertebra: list[str] = field(default_factory=lambda: ["max", "mean_of_3", "mean_of_5"])
-    # how vertebrae become the patient: "max" or "noisy_or" = 1 - prod(1 - p)
+    # how vertebrae become the patient: "max", "noisy_or" = 1 - prod(1 - p), "noisy_or_of_<n>" over the n most probable
+    # vertebrae, or "own" = the model's own output for the patient, taken over slices as a vertebra is
     patient: list[str] = field(default_factory=lambda: ["max", "noisy_or"])
     # "none" or "platt", see cspine.calibration
     calibration: list[str] = field(default_factory=lambda: ["none", "platt"])
@@ -51,7 +55,7 @@ class AggregateConfig:
         for name in ("evidence", "vertebra", "patient", "calibration", "clip"):
             if not getattr(self, name):
                 raise CspineError(f"aggregate.{name}: expected at least one value, found none")
-        for name, known in (("evidence", EVIDENCE), ("patient", TO_PATIENT), ("calibration", CALIBRATIONS)):
+        for name, known in (("evidence", EVIDENCE), ("calibration", CALIBRATIONS)):
             if not set(getattr(self, name)) <= set(known):
                 found = ", ".join(getattr(self, name))
                 raise CspineError(f"aggregate.{name}: found {found}; expected some of {', '.join(known)}")
@@ -60,10 +64,17 @@ class AggregateConfig:
         if not self.prior_strength > 0:
             raise CspineError(f"aggregate.prior_strength: found {self.prior_strength}, expected above 0")
         self.most_slices()
+        for way in self.patient:
+            vertebrae_taken(way)
 
     def most_slices(self) -> int:
         """How many of a study's slices any of the ways looks at."""
         return max(slices_taken(way) for way in self.vertebra)
+
+    def columns(self) -> tuple[str, ...]:
+        """What the ways look at in a table of predictions."""
+        own = [label for label in judged_by(*self.patient) if label not in VERTEBRAE]
+        return (*own, *columns_for(self.evidence))
 
 
 @dataclass(frozen=True)
@@ -102,29 +113,34 @@ def slices_taken(way: str) -> int:
     return int(count)
 
 
-def highest_slices(predictions: pd.DataFrame, count: int, evidence: str = "fracture") -> tuple[pd.DataFrame, Floats]:
-    """The ``count`` highest probabilities of each vertebra in each study, falling.
+def highest_slices(
+    predictions: pd.DataFrame, count: int, labels: Sequence[str] = VERTEBRAE, evidence: str = "fracture"
+) -> tuple[pd.DataFrame, Floats]:
+    """The ``count`` highest probabilities of each label in each study, falling.
 
     Args:
-        predictions: predictions.parquet: cohort, StudyInstanceUID, C1..C7 per slice, and what ``evidence`` weighs by.
+        predictions: predictions.parquet: cohort, StudyInstanceUID and ``labels``, by slice or by study, and what
+            ``evidence`` weighs by.
         count: 1 or more.
+        labels: see ``judged_by``.
         evidence: see cspine.slice_evidence.
 
     Returns:
-        studies (cohort, StudyInstanceUID; sorted) and (studies, count, 7), NaN beyond a study's last slice.
+        studies (cohort, StudyInstanceUID; sorted) and (studies, count, labels), NaN beyond a study's last slice.
 
     Raises:
-        CspineError: a probability that is no number in [0, 1]; names the study.
+        CspineError: a probability that is no number in [0, 1], as of a vertebra that nobody judged; names the study.
     """
     rows = predictions.sort_values(STUDY, kind="stable", ignore_index=True)
-    values = values_for(rows, evidence)
-    wrong = ~((values >= 0) & (values <= 1)).all(axis=1)
-    if wrong.any():
-        raise CspineError(f"predictions: study {rows[UID].to_numpy()[wrong][0]}: expected probabilities in [0, 1]")
+    values = rows[list(labels)].to_numpy(dtype=np.float64)
+    _check(values, rows[UID], labels)
+    if evidence != "fracture":
+        known = values_for(rows, evidence)
+        _check(known, rows[UID], columns_for([evidence]))
+        values = np.column_stack([values[:, : -len(VERTEBRAE)], weighed(known, evidence)])
     starts = np.flatnonzero(~rows.duplicated(STUDY).to_numpy())
-    top = np.full((len(starts), count, len(VERTEBRAE)), np.nan)
-    seen = weighed(values, evidence)
-    for study, slices in enumerate(np.split(seen, starts[1:]) if len(starts) else []):
+    top = np.full((len(starts), count, len(labels)), np.nan)
+    for study, slices in enumerate(np.split(values, starts[1:]) if len(starts) else []):
         kept = np.sort(slices, axis=0)[::-1][:count]
         top[study, : len(kept)] = kept
     return rows.loc[starts, STUDY].reset_index(drop=True), top
@@ -132,8 +148,9 @@ def highest_slices(predictions: pd.DataFrame, count: int, evidence: str = "fract
 
 def aggregate(top: Floats, vertebra: str, patient: str) -> Floats:
     """Uncalibrated probabilities of the 8 labels, (studies, 8), from ``highest_slices``."""
-    vertebrae = np.nanmean(top[:, : slices_taken(vertebra)], axis=1)
-    overall = vertebrae.max(axis=1) if patient == "max" else 1 - np.prod(1 - vertebrae, axis=1)
+    judged = np.nanmean(top[:, : slices_taken(vertebra)], axis=1)
+    own, vertebrae = judged[:, : -len(VERTEBRAE)], judged[:, -len(VERTEBRAE) :]
+    overall = own[:, 0] if patient == OWN else patient_of(vertebrae, patient)
     return np.column_stack([overall, vertebrae])
 
 
@@ -143,7 +160,7 @@ def choose(top: Floats, truth: Floats, config: AggregateConfig) -> Choice:
     Platt is compared by cross-fitted probabilities, or it would be judged on the studies it was fitted to.
 
     Args:
-        top: (select studies, k, 7) from ``highest_slices``.
+        top: (select studies, k, 7 or, with the patient's own first, 8) from ``highest_slices``.
         truth: (select studies, 8) in the order of LABELS, NaN = unknown; patient_overall is known.
         config: see AggregateConfig.
     """
@@ -197,7 +214,10 @@ def study_probabilities_of(
         CspineError: a select study without predictions.
     """
     roles = roles_of(folds, config.fold)
-    found = {evidence: highest_slices(predictions, config.most_slices(), evidence) for evidence in config.evidence}
+    found = {
+        evidence: highest_slices(predictions, config.most_slices(), judged_by(*config.patient), evidence)
+        for evidence in config.evidence
+    }
     table, tops = found[config.evidence[0]][0], {evidence: top for evidence, (_, top) in found.items()}
     role = table[UID].map(roles).fillna("unlabelled")
     table["cohort"] = np.where(table["cohort"] == "train", role, "test")
@@ -227,6 +247,20 @@ def _try(top: Floats, truth: Floats, combinations: list[Combination], config: Ag
         # rounded, so that equal ways tie whatever the last bit says
         rows.append(asdict(c) | {"loss": round(weighted_log_loss(truth, values, config.normalisation), 9)})
     return rows
+
+
+def _check(values: Floats, uids: pd.Series, labels: Sequence[str]) -> None:
+    """Refuse what is no probability; (rows, labels) with the study of each row."""
+    rows, columns = np.nonzero(~((values >= 0) & (values <= 1)))
+    if not len(rows):
+        return
+    study, label = uids.iloc[rows[0]], labels[columns[0]]
+    if not np.isnan(values[rows[0], columns[0]]):
+        raise CspineError(f"predictions: study {study}, {label}: expected probabilities in [0, 1]")
+    raise CspineError(
+        f"predictions: study {study}: nobody judged {label} (NaN); expected a probability for each vertebra of each "
+        "study, from one of the method's members at least, and for aggregate.patient: own one for the patient"
+    )
 
 
 def _why_not(truth: Floats, config: AggregateConfig) -> str:

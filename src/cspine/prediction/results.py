@@ -14,7 +14,7 @@ from cspine.bundles.points import Point
 from cspine.findings import Finding
 from cspine.metric import Floats
 from cspine.prediction.reading import ReadStudy
-from cspine.predictions import apply_choice, highest_slices, slices_taken
+from cspine.predictions import apply_choice, highest_slices, judged_by, slices_taken
 from cspine.slice_evidence import PREDICTED, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 
@@ -78,7 +78,8 @@ def predicted(read: ReadStudy, by_model: NDArray[np.float32], bundle: Bundle) ->
     for values, choice in zip(by_model, bundle.choices, strict=True):
         table = pd.DataFrame(values, columns=list(PREDICTED[: values.shape[1]]))
         table = table.assign(**{"cohort": "test", UID: read.uid})
-        _, top = highest_slices(table, slices_taken(choice.chosen.vertebra), choice.evidence)
+        chosen = choice.chosen
+        _, top = highest_slices(table, slices_taken(chosen.vertebra), judged_by(chosen.patient), choice.evidence)
         found.append(apply_choice(top, choice)[0])
         seen.append(weighed(values, choice.evidence))
     numbers = np.arange(len(read.files), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""From slice probabilities to study probabilities: every method ends here."""
+"""From the probabilities of slices, or of studies, to study probabilities: every method ends here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from cspine.predictions import AggregateConfig, Choice, study_probabilities_of
 from cspine.progress import say
-from cspine.slice_evidence import columns_for
 from cspine.stage import InPath, OutPath
 from cspine.studies import UID
 from cspine.tables import read_table, write_table
@@ -25,15 +24,15 @@ def aggregate_studies(
     """Choose the aggregation on the fold's select studies and apply it to every study.
 
     Args:
-        predictions: predictions.parquet, every readable slice.
+        predictions: predictions.parquet, every readable slice, or every readable study.
         studies: index/studies.parquet; only the select studies' labels are looked at.
         folds: folds.parquet.
         study_probabilities: StudyInstanceUID, cohort, patient_overall, C1..C7.
         choice: JSON with what was taken and the loss of everything tried.
         config: see AggregateConfig.
     """
-    slices = read_table(predictions, ["cohort", UID, *columns_for(config.evidence)])
-    table, made = study_probabilities_of(slices, read_table(studies), read_table(folds), config)
+    judged = read_table(predictions, ["cohort", UID, *config.columns()])
+    table, made = study_probabilities_of(judged, read_table(studies), read_table(folds), config)
     write_table(table, study_probabilities)
     block = {"fold": config.fold, "normalisation": config.normalisation, **asdict(made)}
     choice.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
