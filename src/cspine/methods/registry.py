@@ -34,6 +34,7 @@ FAMILIES = {
     "presence_cnn": Family("cspine.methods.presence_cnn"),
     "slice_cnn": Family("cspine.methods.slice_cnn"),
     "slice_localizer": Family("cspine.methods.slice_localizer"),
+    "volume_cnn": Family("cspine.methods.volume_cnn", unit="study"),
     "volume_segmenter": Family("cspine.methods.volume_segmenter", taught_voxels=True),
 }
 
