@@ -13,8 +13,9 @@ from cspine.bundles.manifest import Bundle
 from cspine.bundles.points import Point
 from cspine.findings import Finding
 from cspine.metric import Floats
+from cspine.patients import judged_by
 from cspine.prediction.reading import ReadStudy
-from cspine.predictions import apply_choice, highest_slices, judged_by, slices_taken
+from cspine.predictions import apply_choice, highest_slices, slices_taken
 from cspine.slice_evidence import PREDICTED, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 

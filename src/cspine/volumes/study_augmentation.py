@@ -75,9 +75,15 @@ def _steps(config: AugmentConfig, side: int) -> list[torchio.Transform]:
         thickness = (LEAST_ANISOTROPY, config.anisotropy)
         steps.append(torchio.RandomAnisotropy(downsampling=thickness, p=config.anisotropy_probability))
     if config.affine_probability > 0 and max(config.rotation, config.scale, config.shift) > 0:
-        affine = {"scales": config.scale, "degrees": config.rotation, "translation": config.shift * side}
-        # beyond the volume there is air, the least of its levels
-        steps.append(torchio.RandomAffine(**affine, default_pad_value=0, p=config.affine_probability))
+        steps.append(
+            torchio.RandomAffine(
+                scales=config.scale,
+                degrees=config.rotation,
+                translation=config.shift * side,
+                default_pad_value=0,  # beyond the volume there is air, the least of its levels
+                p=config.affine_probability,
+            )
+        )
     if config.noise_probability > 0 and config.noise > 0:
         steps.append(torchio.RandomNoise(std=(0, config.noise), p=config.noise_probability))
     if config.flip_probability > 0 and config.flip_axes:

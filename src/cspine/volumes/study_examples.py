@@ -43,7 +43,7 @@ class StudyExamples(Examples):
             seed: of every draw.
         """
         self.uids = table[UID].astype(str).tolist()
-        self.targets = table.reindex(columns=list(LABELS)).to_numpy(np.float32)
+        self.targets = table.reindex(columns=list(LABELS)).to_numpy(np.float32, copy=True)
         weight = table["weight"] if "weight" in table else pd.Series(1.0, index=table.index)
         self.weights = torch.from_numpy(weight.to_numpy(np.float32, copy=True))
         self.cache, self.halvings = SliceCache(shards), halvings
