@@ -17,6 +17,7 @@ from cspine.hashing import canonical_json
 from cspine.layers import Config, merged, teacher_of
 from cspine.running import function_of, typed_config
 from cspine.signature import known_stages
+from cspine.study_contradictions import of_volumes
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
@@ -107,7 +108,7 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("data.subset=0", "data.subset: found 0.0 (number), expected a number at most 1 and above 0"),
         ("size=big", "size: found 'big' (text), expected one of smoke, demo, study"),
         ("folds.run=[7]", "folds.run: fold 7 does not exist: folds.count is 5"),
-        ("submission.method=unet", "no method 'unet'; the methods are: densenet_baseline, "),
+        ("submission.method=unet", "no method 'unet'; the methods are: cnn_3d, "),
         (
             "methods.semi_supervised.family=slice_cn",
             "no family 'slice_cn'; the known families are: ",
@@ -143,7 +144,7 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ),
         (
             "methods.b={extends: semi_super}",
-            "methods.b: extends 'semi_super'; the methods are: b, densenet_baseline, ",
+            "methods.b: extends 'semi_super'; the methods are: b, cnn_3d, ",
         ),
         ("methods.b={extends: b}", "methods.b: extends itself"),
         ("methods.semi_supervised.init_from=previous_round", "the teacher has no previous round"),
@@ -210,6 +211,26 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("views.crop.localizer=spine", "views.crop.localizer: 'spine' is no localizer; those that say where are: box_"),
         ("views.volume.clamp=[100, 100]", "views.volume.clamp: found [100.0, 100.0], expected [lowest, highest]"),
         ("views.volume.step_down=[{pixels: 64}]", "views.volume.step_down.0.pixels: found 64, expected at most pixels"),
+        (
+            "methods.cnn_3d.network.pol=2",
+            "methods.cnn_3d.network.pol: unknown key; did you mean methods.cnn_3d.network.p",
+        ),
+        ("methods.cnn_3d.network.weights=hub", "methods.cnn_3d.network.weights: found hub; nobody publishes any"),
+        (
+            "methods.cnn_3d.training.patient_term=true",
+            "found True; a model of whole studies has eight outputs, one of t",
+        ),
+        (
+            "methods.cnn_3d.members=[{training: {presence_weight: 0.2}}]",
+            "found 0.2; a model of whole studies has eight",
+        ),
+        ("methods.cnn_3d.augment.flip_axes=[sideways]", "expected one of left_right, front_back, head_feet"),
+        (
+            "methods.semi_supervised.aggregate.patient=[own]",
+            "methods.semi_supervised.aggregate.patient: own is the answer of a model for the patient, and slice_cnn "
+            "judges a slice; expected max, noisy_or or noisy_or_of_<n>",
+        ),
+        ("methods.cnn_3d.aggregate.patient=[noisy_or_of_8]", "found 'noisy_or_of_8' (text), expected a text matching"),
     ],
 )
 def test_a_mistake_is_answered_with_path_finding_and_what_is_allowed(setting: str, words: str) -> None:
@@ -270,7 +291,8 @@ def test_the_arms_of_the_evidence_have_the_same_optimiser_steps(preset: str, arm
 
 def test_the_arms_of_the_ablation_differ_by_what_their_words_say_and_share_two_teachers() -> None:
     config = evidence("", "ablation.yaml")
-    teachers = {name: teacher_of(config["methods"], name) for name in config["methods"]}
+    own = {"semi_supervised", *read_yaml(next(p for p in PRESETS if p.name == "ablation.yaml"))["methods"]}
+    teachers = {name: teacher_of(config["methods"], name) for name in own}
     assert set(teachers.values()) == {"presence", "semi_supervised", "localized", "truth", "truth_warm"}
     assert teachers["rounds"] == teachers["soft"] == "localized"
     students = [
@@ -320,6 +342,20 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
     check(SCHEMA["$defs"]["localizer_slice_cnn"], DEFAULT["localizers"]["presence"], "localizers.presence")
     volumes = SCHEMA["$defs"]["localizer_volume_segmenter"]
     check(volumes, DEFAULT["localizers"]["segmentation"], "localizers.segmentation")
+    check(SCHEMA["$defs"]["volume_cnn"], DEFAULT["methods"]["cnn_3d"], "methods.cnn_3d")
+
+
+def test_a_method_of_volumes_reads_a_view_of_cubes_that_its_blocks_can_halve() -> None:
+    block = complete()["methods"]["cnn_3d"]
+    views = {
+        "volume": {"kind": "volume", "pixels": 8},
+        "tiny": {"kind": "volume", "pixels": 4},
+        "slice": {"pixels": 64},
+    }
+    found = {name: [text for _, text in of_volumes(["methods", "m"], block, view)] for name, view in views.items()}
+    assert found["volume"] == []
+    assert found["tiny"] == ["3 blocks halve the 4 cells of a side to nothing; expected fewer"]
+    assert found["slice"] == ["volume is a view of the kind slice, expected volume"]
 
 
 def test_a_localizers_inner_models_are_trained_by_the_stage_that_trains_methods_from_their_own_block() -> None:

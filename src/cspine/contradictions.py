@@ -19,6 +19,7 @@ from cspine.layers import (
 from cspine.methods.registry import unit_of
 from cspine.reason_codes import unknown
 from cspine.schema import Mistake
+from cspine.study_contradictions import of_patient, of_volumes
 
 SAY_WHERE = ("slice_localizer", "volume_segmenter")  #: families of localizers that give a box
 
@@ -53,6 +54,9 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield from _of_init_from(config, name)
         yield from _of_members(config, name, block)
         yield from _of_slices(name, block)
+        yield from of_patient(["methods", name, "aggregate", "patient"], block)
+        if block["family"] == "volume_cnn":
+            yield from of_volumes(["methods", name], block, config["views"].get(block["view"]))
         for role in ("teacher", "student"):
             in_role = merged(block, block.get(role, {}))
             network = in_role.get("network", {})
@@ -217,8 +221,7 @@ def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:
         "pseudo_labels": pseudo.get("evidence", "fracture") != "fracture",
     }
     for key, asked in asked_by.items():
-        localizer = block[key]["localizer"]
-        if asked and localizer not in config["localizers"]:
+        if asked and (localizer := block[key]["localizer"]) not in config["localizers"]:
             known = ", ".join(sorted(config["localizers"]))
             yield ["methods", name, key, "localizer"], f"no localizer {localizer!r}; the localizers are: {known}"
 

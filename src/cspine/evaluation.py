@@ -56,7 +56,7 @@ def sentence(row: Row) -> str:
     if math.isnan(row["select_accuracy"]):
         return losses
     return (
-        f"{losses}; select slice cells at {THRESHOLD}: "
+        f"{losses}; select cells at {THRESHOLD}: "
         f"accuracy {row['select_accuracy']:.3f} (all negative {row['select_accuracy_all_negative']:.3f}), "
         f"sensitivity {row['select_sensitivity']:.3f}, specificity {row['select_specificity']:.3f}"
     )

@@ -5,18 +5,19 @@ A label says which vertebrae are fractured, not where: nothing that happens here
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
+# torchio resamples by ITK, whose threads fight torch's and those of other processes; it asks once, when it begins
+os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
+
 import numpy as np
-import SimpleITK
 import torch
 import torchio
 from numpy.typing import NDArray
 
 from cspine.errors import CspineError
-
-SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # its threads fight torch's and those of other processes
 
 #: by name: axes of a volume, which lies head to feet, front to back, from the patient's right to left
 AXES = {"head_feet": 0, "front_back": 1, "left_right": 2}
