@@ -18,9 +18,14 @@ from cspine.methods import volume_cnn
 from cspine.methods.volume_cnn import NetworkConfig
 from cspine.models import read_model, save_model
 from cspine.precision import Precision
+from cspine.predictions import AggregateConfig
+from cspine.stages.aggregate_studies import aggregate_studies
+from cspine.stages.build_study_set import StudySetConfig, build_study_set
+from cspine.stages.predict_studies import PredictStudiesConfig, predict_studies
 from cspine.stages.train import TrainConfig, train
 from cspine.studies import LABELS, UID, VERTEBRAE
-from cspine.tables import read_table
+from cspine.tables import read_table, write_table
+from small_cohort import studies_table, study
 from small_cubes import AUGMENT, FRACTURED, NETWORK, SIDE, cube_of, write_cubes
 from training_makers import config_of
 
@@ -129,6 +134,32 @@ def test_a_studys_probabilities_depend_on_that_study_alone(tmp_path: Path) -> No
     assert len(np.unique(whole[:, 0])) == 6
     np.testing.assert_array_equal(predicted(model, tmp_path, uids[4:1:-1], batch_size=1), whole[4:1:-1])
     np.testing.assert_array_equal(predicted(model, tmp_path, uids[:3], workers=1), whole[:3])
+
+
+def test_the_stages_lead_from_labels_to_probabilities_of_every_study_by_the_models_own_patient(tmp_path: Path) -> None:
+    write_cubes(tmp_path, studies=8)
+    rows = [study(f"1.{number}", fractured) for number, fractured in enumerate(FRACTURED)]
+    write_table(studies_table(*rows), tmp_path / "studies.parquet")
+    roles = ["train"] * 5 + ["select"] * 2 + ["heldout"]
+    folds = pd.DataFrame({"fold": 0, UID: [row[UID] for row in rows], "role": roles})
+    write_table(folds, tmp_path / "folds.parquet")
+    studies, by_fold, taught = (tmp_path / f"{name}.parquet" for name in ("studies", "folds", "training_set"))
+    build_study_set(studies, by_fold, taught, config=StudySetConfig(0))
+    assert sorted(read_table(taught)[UID]) == [f"1.{number}" for number in range(7)]
+    models = [trained(tmp_path, name, seed=seed) for name, seed in (("one", 1), ("two", 2))]
+    parts, predictions = tmp_path / "parts", tmp_path / "predictions.parquet"
+    parts.mkdir()
+    how = PredictStudiesConfig("volume_cnn", "volume", 4, "fp32", 1)
+    predict_studies(models, studies, [tmp_path / "shard-0.parquet"], predictions, parts, config=how)
+    said = read_table(predictions)
+    uids = said[UID].tolist()
+    apart = [predicted(model, tmp_path, uids) for model in models]
+    np.testing.assert_allclose(said[list(LABELS)], np.mean(apart, axis=0), atol=1e-7)
+    out, choice = tmp_path / "out.parquet", tmp_path / "choice.json"
+    config = AggregateConfig(0, vertebra=["max"], patient=["own"], calibration=["none"], clip=[0.001])
+    aggregate_studies(predictions, studies, by_fold, out, choice, config=config)
+    final = read_table(out).set_index(UID).loc[uids]
+    np.testing.assert_allclose(final[list(LABELS)], said[list(LABELS)].clip(0.001, 0.999), atol=1e-7)
 
 
 def test_a_finished_model_rebuilds_itself_and_lends_its_weights(tmp_path: Path) -> None:
