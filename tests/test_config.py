@@ -346,13 +346,9 @@ def test_every_key_of_the_schema_is_in_config_yaml_and_described() -> None:
 
 
 def test_a_method_of_volumes_reads_a_view_of_cubes_that_its_blocks_can_halve() -> None:
-    block = complete()["methods"]["cnn_3d"]
-    views = {
-        "volume": {"kind": "volume", "pixels": 8},
-        "tiny": {"kind": "volume", "pixels": 4},
-        "slice": {"pixels": 64},
-    }
-    found = {name: [text for _, text in of_volumes(["methods", "m"], block, view)] for name, view in views.items()}
+    cnn = complete()["methods"]["cnn_3d"]
+    kinds: Config = {"volume": {"kind": "volume", "pixels": 8}, "tiny": {"kind": "volume", "pixels": 4}, "slice": {}}
+    found = {name: [text for _, text in of_volumes(["methods", "m"], cnn, view)] for name, view in kinds.items()}
     assert found["volume"] == []
     assert found["tiny"] == ["3 blocks halve the 4 cells of a side to nothing; expected fewer"]
     assert found["slice"] == ["volume is a view of the kind slice, expected volume"]
