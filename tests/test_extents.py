@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, PIXELS, RATIO
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, PIXELS, RATIO
 from cspine.localization.targets import localized_by_masks
 from cspine.masks.extents import COLUMNS, extent_of
 from cspine.studies import PRESENCE, UID
@@ -30,10 +30,22 @@ def test_voxels_box_and_middles_are_those_of_the_labels_in_shares_of_the_slice()
     assert np.isnan([found[name] for name in MIDDLE if "C2" not in name and "C3" not in name]).all()
 
 
+def test_a_vertebras_own_box_holds_its_voxels_and_no_others() -> None:
+    labels = np.zeros((20, 40), int)
+    labels[2:4, 10:14] = 2
+    labels[3, 20] = 2
+    labels[9, 30] = 3
+    labels[10:12, 4:6] = 8  # T1
+    found = extent(labels)
+    assert [found[f"box_C2_{corner}"] for corner in ("x0", "y0", "x1", "y1")] == [10 / 40, 2 / 20, 21 / 40, 4 / 20]
+    assert [found[f"box_C3_{corner}"] for corner in ("x0", "y0", "x1", "y1")] == [30 / 40, 9 / 20, 31 / 40, 10 / 20]
+    assert np.isnan([found[name] for name in OWN_BOX if "C2" not in name and "C3" not in name]).all()
+
+
 def test_a_slice_without_a_label_has_no_box_and_no_middle_but_counts_of_nothing() -> None:
     found = extent(np.zeros((8, 8)))
     assert [found[name] for name in PIXELS] == [0] * 8
-    assert np.isnan([found[name] for name in (*BOX, *MIDDLE)]).all()
+    assert np.isnan([found[name] for name in (*BOX, *MIDDLE, *OWN_BOX)]).all()
 
 
 def test_a_ratio_is_the_share_of_the_most_voxels_in_a_slice_of_the_same_study() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cspine.errors import CspineError
 from cspine.localization.anatomy import order_violations
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO, SHOWN
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, RATIO, SHOWN
 from cspine.localization.ensembles import mean_of_models, only_where_shown
 from cspine.localization.parts import inner_parts
 from cspine.stages.build_localizer_set import LocalizerSetConfig, build_localizer_set
@@ -86,6 +86,8 @@ def test_the_table_has_every_slice_as_predicted_and_those_of_masks_as_truth(chai
     assert [first[name] for name in BOX] == [8 / 32, 10 / 32, 16 / 32, 16 / 32]
     assert [first["ratio_C1"], first["present_C1"], first["shown_C1"], first["present_C2"]] == [1, 1, 1, 0]
     assert [first["middle_C1_x"], first["middle_C1_y"]] == [12 / 32, 13 / 32] and np.isnan(first["middle_C2_x"])
+    own = ["box_C1_x0", "box_C1_y0", "box_C1_x1", "box_C1_y1"]
+    assert first[own].tolist() == first[list(BOX)].tolist() and np.isnan(first["box_C2_x0"])
     assert predicted[[*PRESENCE, *RATIO]].notna().all(axis=None)
     for _, rows in predicted.groupby(["cohort", UID]):
         assert order_violations(rows[list(SHOWN)].to_numpy()) == 0
@@ -95,7 +97,7 @@ def test_a_classifier_is_a_localizer_that_gives_presence_only(chain: Localizer) 
     table = Localizer(chain.folder, "slice_cnn", presence_weight=0.0).run()
     predicted = table[table["source"] == "predicted"]
     assert predicted[list(PRESENCE)].notna().all(axis=None)
-    assert predicted[[*RATIO, *BOX, *MIDDLE]].isna().all(axis=None)
+    assert predicted[[*RATIO, *BOX, *MIDDLE, *OWN_BOX]].isna().all(axis=None)
 
 
 def test_a_prediction_is_the_same_with_other_studies_beside_it_and_after_a_kill(chain: Localizer) -> None:
@@ -144,5 +146,6 @@ def test_places_are_means_of_the_models_that_know_them_and_only_where_something_
     two[list(BOX)] = np.repeat([[0.75], [np.nan], [0.75]], len(BOX), axis=1)
     table = only_where_shown(mean_of_models([one, two]))
     assert table["box_x0"].tolist()[:2] == [0.5, 0.25] and np.isnan(table["box_x0"][2])
-    assert table["middle_C2_x"].notna().tolist() == [True, True, False]
-    assert table[[f"middle_{v}_x" for v in VERTEBRAE if v != "C2"]].isna().all(axis=None)
+    for name in ("middle_{}_x", "box_{}_x0", "box_{}_y1"):
+        assert table[name.format("C2")].notna().tolist() == [True, True, False]
+        assert table[[name.format(v) for v in VERTEBRAE if v != "C2"]].isna().all(axis=None)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cspine.augment import Augmentation, AugmentConfig
 from cspine.evaluation import evaluate
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, RATIO
 from cspine.localization.losses import TARGETS, LocalizerLoss
 from cspine.methods import slice_cnn, slice_localizer
 from cspine.methods.slice_localizer import LocalizerExamples, NetworkConfig
@@ -189,6 +189,7 @@ def test_every_output_stands_in_its_column_and_places_are_shares_of_the_stored_s
     cpu = torch.device("cpu")
     (table,) = slice_localizer.localize(network, [index], [folder / "train.parquet"], cpu, Precision("fp32", "cpu"), 5)
     assert list(table.columns) == list(OUTPUTS) and table.index.equals(index.index)
+    assert table[list(OWN_BOX)].isna().all(axis=None)
     said = dict(zip(outputs, shares[0].tolist(), strict=True))
     row = table.iloc[0]
     assert [row[name] for name in RATIO] == pytest.approx([said[name] for name in RATIO])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cspine.errors import CspineError
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, RATIO
 from cspine.masks.extents import COLUMNS, extent_of
 from cspine.masks.laying import UNKNOWN
 from cspine.studies import PRESENCE
@@ -82,6 +82,9 @@ def test_a_segmentation_in_the_cube_comes_back_to_its_slices_and_shares(slices: 
     middles = found[:, [COLUMN[name] for name in MIDDLE]].reshape(slices, -1, 2)
     wanted = truth[:, [COLUMNS.index(name) for name in MIDDLE]].reshape(slices, -1, 2)
     assert np.nanmax(np.abs(middles - wanted)[inner]) <= 1 / side
+    own = found[:, [COLUMN[name] for name in OWN_BOX]].reshape(slices, -1, 4)
+    wanted = truth[:, [COLUMNS.index(name) for name in OWN_BOX]].reshape(slices, -1, 4)
+    assert np.nanmax(np.abs(own - wanted)[inner]) <= 1.5 / side
 
 
 def test_a_study_shown_upside_down_or_shifted_gives_the_slices_of_that_order() -> None:

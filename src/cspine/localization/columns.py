@@ -20,9 +20,11 @@ RATIO = tuple(f"ratio_{level}" for level in LEVELS)
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 #: middle of what the slice shows of a vertebra; NaN where it shows nothing of it
 MIDDLE = tuple(f"middle_{vertebra}_{axis}" for vertebra in VERTEBRAE for axis in "xy")
+#: of what the slice shows of each vertebra by itself, four columns each; NaN where it shows nothing of it
+OWN_BOX = tuple(f"box_{vertebra}_{corner}" for vertebra in VERTEBRAE for corner in ("x0", "y0", "x1", "y1"))
 #: presence after the anatomical clean-up, 0 or 1
 SHOWN = tuple(f"shown_{vertebra}" for vertebra in VERTEBRAE)
 #: what a localizer says about a slice; NaN in columns for which it has no head
-OUTPUTS = (*PRESENCE, *RATIO, *BOX, *MIDDLE)
+OUTPUTS = (*PRESENCE, *RATIO, *BOX, *MIDDLE, *OWN_BOX)
 #: overlap of a study's own mask and the segmentation of a family that makes one, by vertebra; NaN = not measured
 DICE = tuple(f"dice_{vertebra}" for vertebra in VERTEBRAE)

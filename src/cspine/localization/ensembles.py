@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cspine.localization.anatomy import in_order
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, RATIO, SHOWN, SLICE
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, RATIO, SHOWN, SLICE
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 
 KEY = ["cohort", *SLICE]
@@ -28,13 +28,14 @@ def mean_of_models(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def only_where_shown(table: pd.DataFrame) -> pd.DataFrame:
-    """``table`` without the box of slices that show no vertebra, and without the middles of vertebrae not shown."""
+    """``table`` without the box of slices that show no vertebra, and without middle and box of vertebrae not shown."""
     present = table[list(PRESENCE)].to_numpy() >= PRESENT
     thoracic = table[RATIO[-1]].to_numpy() >= BIT  # False for NaN
-    middles = np.repeat(present, 2, axis=1)
+    middles, own_boxes = np.repeat(present, 2, axis=1), np.repeat(present, 4, axis=1)
     return table.assign(
         **{name: table[name].where(present.any(axis=1) | thoracic) for name in BOX},
         **{name: table[name].where(middles[:, column]) for column, name in enumerate(MIDDLE)},
+        **{name: table[name].where(own_boxes[:, column]) for column, name in enumerate(OWN_BOX)},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, PIXELS, RATIO, SLICE
+from cspine.localization.columns import BOX, MIDDLE, OUTPUTS, OWN_BOX, PIXELS, RATIO, SLICE
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 
 
@@ -18,7 +18,7 @@ def localized_by_masks(extents: pd.DataFrame) -> pd.DataFrame:
     largest = extents.groupby(UID, sort=False)[list(PIXELS)].transform("max").to_numpy(np.float64)
     ratio = np.divide(counts, largest, out=np.zeros_like(counts), where=largest > 0)
     shown = (counts[:, : len(VERTEBRAE)] > 0).astype(np.float32)
-    table = extents[[*SLICE, *BOX, *MIDDLE]].assign(
+    table = extents[[*SLICE, *BOX, *MIDDLE, *OWN_BOX]].assign(
         **dict(zip(PRESENCE, shown.T, strict=True)), **dict(zip(RATIO, ratio.astype(np.float32).T, strict=True))
     )
     return table[[*SLICE, *OUTPUTS]].astype(dict.fromkeys(OUTPUTS, np.float32))

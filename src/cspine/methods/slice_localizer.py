@@ -145,7 +145,8 @@ def localize(
         shown = values[:, SHOWN] if values.shape[1] > SHOWN.start else ratio[:, : len(VERTEBRAE)]
         box = np.column_stack([np.sort(stored[:, [0, 2]]), np.sort(stored[:, [1, 3]])])[:, [0, 2, 1, 3]]
         found = np.column_stack([shown, ratio, box, stored[:, 4:]]).astype(np.float32)
-        yield pd.DataFrame(found, columns=list(OUTPUTS), index=table.index)
+        said = pd.DataFrame(found, columns=[*PRESENCE, *RATIO, *BOX, *MIDDLE], index=table.index)
+        yield said.reindex(columns=list(OUTPUTS))  # no head for each vertebra's own box
 
 
 def _points(places: NDArray[np.float64]) -> NDArray[np.float64]:

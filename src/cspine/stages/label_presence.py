@@ -69,8 +69,8 @@ def label_presence(
         train_shards: the inventory's lists of the training studies' files.
         presence: StudyInstanceUID, slice_number, z_index and C1..C7 (1 = at least one voxel), by study and z_index;
             a slice that no plane of a mask shows has no row.
-        extents: the same slices: voxels of C1..C7 and of all thoracic levels, the box around them, the middle of each
-            (``masks.extents.COLUMNS``).
+        extents: the same slices: voxels of C1..C7 and of all thoracic levels, the box around them, middle and box
+            of each (``masks.extents.COLUMNS``).
         masks: a row per segmented study, see MASK_COLUMNS.
         findings: what was wrong with masks.
     """

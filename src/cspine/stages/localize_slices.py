@@ -47,7 +47,7 @@ def localize_slices(
         folds: folds.parquet.
         localized: localized.parquet of every inner model of the fold (stage predict_localizer).
         localization: COLUMNS, by source, study and z_index: source "mask" (slices that a mask shows) and "predicted"
-            (every readable slice of both cohorts). Presence, ratios, box and middles as in ``localization.columns``;
+            (every readable slice of both cohorts). Presence, ratios, boxes and middles as in ``localization.columns``;
             shown_C1..shown_C7 is the presence put in anatomical order, of masks the presence itself.
         config: see LocalizeConfig.
     """

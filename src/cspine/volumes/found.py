@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine.localization.columns import BOX, LEVELS, MIDDLE, OUTPUTS
+from cspine.localization.columns import BOX, LEVELS, MIDDLE, OUTPUTS, OWN_BOX
 from cspine.masks.extents import extent_of
 from cspine.studies import VERTEBRAE
 from cspine.views.places import in_slice
 from cspine.volumes.cubes import Bytes, Cube, Floats
 
 AT_ONCE = 16  # slices laid out together: 9 classes of them at 256 pixels are 40 MB
-PLACES = (*BOX, *MIDDLE)
+PLACES = (*BOX, *MIDDLE, *OWN_BOX)
 
 
 def outputs_of(probabilities: Floats, cube: Cube, sizes: NDArray[Any], centre: float) -> Floats:
@@ -23,8 +23,8 @@ def outputs_of(probabilities: Floats, cube: Cube, sizes: NDArray[Any], centre: f
 
     A vertebra is present with the highest of its probabilities anywhere in the slice: in a mask, one voxel makes it
     present. Its pixels are the sum of its probabilities, its ratio these over their largest number in a slice of the
-    study (over one cell at least, so that a vertebra which is nowhere has ratios near 0). Box and middles are those of
-    the cells in which a vertebra is the most probable class; NaN without such a cell.
+    study (over one cell at least, so that a vertebra which is nowhere has ratios near 0). Boxes and middles are those
+    of the cells in which a vertebra is the most probable class; NaN without such a cell.
 
     Args:
         probabilities: (classes, side, side, side); background, C1..C7, thoracic.
