@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pandas as pd
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.cache.reading import SliceCache
-from cspine.errors import CspineError
 from cspine.examples import Example, Examples, Item, in_order, loader
 from cspine.hashing import seed_of
 from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
+from cspine.methods.encoders import encoder_of, norm_of
 from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.slice_evidence import PREDICTED
@@ -77,12 +76,9 @@ class SliceNetwork(nn.Module):
         super().__init__()
         self.encoder, self.neighbours, self.frozen = encoder, config.neighbours, config.trainable == "head"
         self.copies, self.colour = config.copies, _colours() if config.colour == "learned" else None
-        pretrained = getattr(encoder, "pretrained_cfg", {})
-        for name, default in (("mean", 0.5), ("std", 0.5)):
-            values = torch.tensor(pretrained.get(name, (default,) * CHANNELS), dtype=torch.float32)
-            if config.neighbours:
-                values = values.mean().expand(config.channels).clone()
-            self.register_buffer(name, values.view(1, -1, 1, 1))
+        mean, std = norm_of(encoder, config.channels, stacked=config.neighbours > 0)
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(self, slices: Tensor) -> Tensor:
         """Logits C1..C7 and whatever other outputs it has; pixels 0..255, uint8 or (blended) float."""
@@ -122,27 +118,9 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = len
     Raises:
         CspineError: unknown network (answered with near names) or weights that do not fit.
     """
-    if config.name not in timm.list_models():
-        import difflib
-
-        near = difflib.get_close_matches(config.name, timm.list_models(), n=5, cutoff=0.4)
-        raise CspineError(f"network.name: timm has no network {config.name!r}; near it: {', '.join(near) or 'none'}")
-    options: dict[str, Any] = {
-        "num_classes": outputs,
-        "in_chans": config.channels,
-        "drop_rate": config.dropout,
-    }
-    if weights is not None:
-        options["pretrained_cfg_overlay"] = {"file": str(weights)}
-    try:
-        encoder: Any = timm.create_model(
-            config.name, pretrained=config.weights == "hub" or weights is not None, **options
-        )
-    except Exception as error:
-        raise CspineError(
-            f"network.weights: {str(weights or config.weights)!r} cannot be loaded into {config.name}: {error}"
-        ) from error
-    network = SliceNetwork(encoder.to(memory_format=torch.channels_last), config)
+    options = {"num_classes": outputs, "in_chans": config.channels, "drop_rate": config.dropout}
+    encoder = encoder_of(config.name, config.weights, weights, **options)
+    network = SliceNetwork(encoder, config)
     if config.trainable == "head":
         for parameter in network.parameters():
             parameter.requires_grad = False
