@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,15 @@ from cspine.cache.codecs import encode
 from cspine.cache.shards import VERSION, crc32, write_shard
 from cspine.studies import UID, VERTEBRAE
 
-SIDE = 40  # of the crop view's square
+SIDE = 64  # of the crop view's square
 DEPTH = 14  # slices of a study, two to each vertebra
 SLICES = 6  # looked at of each vertebra
 STUDIES = ("1.0", "1.1", "1.2", "1.3")
 BOX = (0.25, 0.25, 0.75, 0.75)
+NO_AUGMENT: dict[str, Any] = {
+    **{"probability": 0.0, "crop_scale": 1.0, "horizontal_flip": False, "vertical_flip": False},
+    **{"rotation": 0, "rgb_shift": 0, "clahe": 0.0},
+}
 
 
 def fractured(study: int, vertebra: int) -> bool:
@@ -26,9 +31,9 @@ def fractured(study: int, vertebra: int) -> bool:
 def slice_of(study: int, z: int) -> NDArray[np.uint8]:
     """A grey square with a dark gap where the vertebra of this slice is fractured; its texture is the slice's own."""
     image = np.zeros((SIDE, SIDE), np.uint8)
-    image[10:30, 10:30] = np.random.default_rng(100 * study + z).integers(150, 200, (20, 20))
+    image[16:48, 16:48] = np.random.default_rng(100 * study + z).integers(150, 200, (32, 32))
     if fractured(study, z // 2):
-        image[18:22, 10:30] = 0
+        image[28:36, 16:48] = 0
     return image
 
 

@@ -39,6 +39,24 @@ def encoder_of(name: str, weights: str, file: Path | None, **options: Any) -> An
     return encoder.to(memory_format=torch.channels_last)
 
 
+def features_of(encoder: Any, name: str, channels: int, pixels: int) -> tuple[int, int, int]:
+    """Channels, rows and columns of what the encoder makes of an image, before pooling.
+
+    Raises:
+        CspineError: the image is too small for it.
+    """
+    encoder.eval()  # nothing is learnt from an empty image
+    try:
+        with torch.no_grad():
+            shape = encoder.forward_features(torch.zeros(1, channels, pixels, pixels)).shape
+    except RuntimeError as error:
+        raise CspineError(
+            f"network.pixels: found {pixels}, which {name} cannot read; expected more, most networks need 32: {error}"
+        ) from error
+    encoder.train()
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
+
 def norm_of(encoder: nn.Module, channels: int, stacked: bool) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (1, channels, 1, 1) of pixels in 0..1, as the encoder's weights expect them.
 

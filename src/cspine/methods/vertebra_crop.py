@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.errors import CspineError
-from cspine.methods.encoders import COLOURS, encoder_of, norm_of
+from cspine.methods.encoders import COLOURS, encoder_of, features_of, norm_of
 from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.training_config import TrainingConfig
@@ -55,7 +55,8 @@ class CropNetwork(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         pooled = config.head == "pooled"
-        inputs = encoder.num_features * (1 if pooled else _cells(encoder, config.pixels))
+        features, rows, columns = features_of(encoder, config.name, COLOURS, config.pixels)
+        inputs = features if pooled else features * rows * columns
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1) if pooled else nn.Identity(),
             nn.Flatten(),
@@ -74,15 +75,6 @@ class CropNetwork(nn.Module):
             return logits
 
 
-def _cells(encoder: Any, pixels: int) -> int:
-    """Cells of the last features for an image of ``pixels``."""
-    encoder.eval()  # nothing is learnt from an empty image
-    with torch.no_grad():
-        features = encoder.forward_features(torch.zeros(1, COLOURS, pixels, pixels))
-    encoder.train()
-    return int(features.shape[2] * features.shape[3])
-
-
 def build(config: NetworkConfig, weights: Path | None = None, outputs: int = 1) -> CropNetwork:
     """A network ready for training, all of it.
 
@@ -92,7 +84,7 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = 1) 
         outputs: of the last layer.
 
     Raises:
-        CspineError: unknown network (answered with near names) or weights that do not fit.
+        CspineError: unknown network (answered with near names), weights that do not fit, or too few pixels for it.
     """
     encoder = encoder_of(config.name, config.weights, weights, num_classes=0, global_pool="", in_chans=COLOURS)
     return CropNetwork(encoder, config, outputs)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.errors import CspineError
-from cspine.methods.encoders import encoder_of, norm_of
+from cspine.methods.encoders import encoder_of, features_of, norm_of
 from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.training_config import TrainingConfig
@@ -87,9 +87,10 @@ def build(config: NetworkConfig, weights: Path | None = None, outputs: int = 1) 
         outputs: of the last layer.
 
     Raises:
-        CspineError: unknown network (answered with near names) or weights that do not fit.
+        CspineError: unknown network (answered with near names), weights that do not fit, or too few pixels for it.
     """
     encoder = encoder_of(config.name, config.weights, weights, num_classes=0, in_chans=config.stacks)
+    features_of(encoder, config.name, config.stacks, config.pixels)
     return SequenceNetwork(encoder, config, outputs)
 
 

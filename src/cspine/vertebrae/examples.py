@@ -56,8 +56,8 @@ class VertebraExamples(Examples):
         self.z_indices = _stacked(table["z_indices"], np.int32)
         self.boxes = np.stack([_stacked(table[corner], np.float32) for corner in CORNERS], axis=-1)
         target = table["fractured"] if "fractured" in table else np.zeros(len(table))
-        self.target = np.asarray(target, np.float32)
-        self.weight = np.asarray(table["weight"] if "weight" in table else np.ones(len(table)), np.float32)
+        self.target = np.array(target, np.float32)
+        self.weight = np.array(table["weight"] if "weight" in table else np.ones(len(table)), np.float32)
         if apart:
             self._take_apart()
         self.copies, self.pixels = copies, pixels
