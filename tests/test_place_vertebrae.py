@@ -124,11 +124,10 @@ def write_inputs(folder: Path, tables: list[pd.DataFrame], first: int = 0, last:
 
 
 def place(folder: Path, **changes: Any) -> pd.DataFrame:
-    config = PlaceVertebraeConfig(
-        **({"fold": 0, "slices": COUNT, "ratio": 0.5, "box": "slice", "margin": 0.0} | changes)
-    )
-    inputs = (folder / f"{name}.parquet" for name in ("localization", "crops", "slices"))
-    place_vertebrae(*inputs, folder / "vertebrae.parquet", config=config)
+    settings: dict[str, Any] = {"fold": 0, "slices": COUNT, "ratio": 0.5, "box": "slice", "margin": 0.0}
+    config = PlaceVertebraeConfig(**(settings | changes))
+    localization, crops, slices = (folder / f"{name}.parquet" for name in ("localization", "crops", "slices"))
+    place_vertebrae(localization, crops, slices, folder / "vertebrae.parquet", config=config)
     return read_table(folder / "vertebrae.parquet")
 
 

@@ -62,7 +62,7 @@ def test_an_example_is_the_squares_of_a_vertebras_slices_from_head_to_feet(shard
 def test_one_draw_moves_all_slices_of_a_vertebra_alike_and_repeats_itself(shard: Path) -> None:
     moves = NO_AUGMENT | {"probability": 1.0, "rotation": 90, "horizontal_flip": True}
     table = vertebrae_table().head(1)
-    table["z_indices"] = [np.zeros(SLICES, np.int32)] * len(table)  # the same slice six times
+    table["z_indices"] = pd.Series([np.zeros(SLICES, np.int32)])  # the same slice six times
     data = vertebra_sequence.examples(table, [shard], network_config(), moves, 5)
     first, again, other = data[0, 0][0], data[0, 0][0], data[1, 0][0]
     assert all(torch.equal(image, first[0]) for image in first)
