@@ -33,6 +33,7 @@ AT = {
     "localizer": "box_ratio",
     "inner": "1",
 }
+METHODS = {"place_vertebrae": "cnn_lstm"}  # of stages that the method of AT has not
 WILDCARDS = {
     "plan_cache": ("view",),
     "ingest": ("view", "cohort", "shard"),
@@ -47,7 +48,7 @@ WILDCARDS = {
     "lay_masks": ("view", "shard"),
     "localize_slices": ("localizer", "fold"),
     **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),
-    **dict.fromkeys(("assign_boxes", "measure_labels"), ("method", "fold")),
+    **dict.fromkeys(("assign_boxes", "measure_labels", "place_vertebrae"), ("method", "fold")),
     **dict.fromkeys(
         (
             "build_training_set",
@@ -72,6 +73,7 @@ def complete(setting: str = "", **more: Any) -> Config:
 def at(stage: str) -> dict[str, str]:
     kind = next((kind for kind in ("crop", "volume") if kind in stage), "slice")
     return {name: AT[name] for name in WILDCARDS.get(stage, ())} | ({"view": kind} if kind != "slice" else {})
+    return {name: METHODS.get(stage, AT[name]) if name == "method" else AT[name] for name in WILDCARDS.get(stage, ())}
 
 
 @pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda p: p.name if p else "config.yaml")

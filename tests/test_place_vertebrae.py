@@ -60,7 +60,7 @@ def test_a_marked_pixel_lands_where_the_box_says_in_what_the_network_reads(side:
     stored = np.zeros((ROWS, COLUMNS), np.uint8)
     row, column = round(y * ROWS) - 3, round(x * COLUMNS) + 2
     stored[row, column] = 255
-    left, top = round(x * COLUMNS - side / 2), round(y * ROWS - side / 2)
+    left, top = (int(np.floor(at - side / 2 + 0.5)) for at in (x * COLUMNS, y * ROWS))
     view = np.zeros((side, side), np.uint8)
     for i in range(side):  # the square of the crop view, beyond the slice 0
         for j in range(side):

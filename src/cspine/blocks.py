@@ -126,6 +126,11 @@ def _assign_boxes(config: Config, method: str, fold: str) -> Block:
     return {"fold": int(fold), **{key: value for key, value in labels.items() if key not in others}}
 
 
+def _place_vertebrae(config: Config, method: str, fold: str) -> Block:
+    # which localizer and which view it is, the inputs say by their content
+    return {"fold": int(fold), **config["methods"][method]["vertebrae"]}
+
+
 def _build_study_set(config: Config, method: str, fold: str, round: str) -> Block:
     return {"fold": int(fold)}
 
@@ -333,6 +338,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "assign_folds": _assign_folds,
     "assign_boxes": _assign_boxes,
     "build_training_set": _build_training_set,
+    "place_vertebrae": _place_vertebrae,
     "build_study_set": _build_study_set,
     "lay_masks": _lay_masks,
     "build_localizer_set": _build_localizer_set,

@@ -20,6 +20,7 @@ from cspine.methods.registry import unit_of
 from cspine.reason_codes import unknown
 from cspine.schema import Mistake
 from cspine.study_contradictions import of_patient, of_volumes
+from cspine.vertebra_contradictions import of_vertebrae
 
 SAY_WHERE = ("slice_localizer", "volume_segmenter")  #: families of localizers that give a box
 
@@ -57,6 +58,8 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield from of_patient(["methods", name, "aggregate", "patient"], block)
         if block["family"] == "volume_cnn":
             yield from of_volumes(["methods", name], block, config["views"].get(block["view"]))
+        if unit_of(block["family"]) == "vertebra":
+            yield from of_vertebrae(["methods", name], block, config)
         for role in ("teacher", "student"):
             in_role = merged(block, block.get(role, {}))
             network = in_role.get("network", {})

@@ -33,6 +33,8 @@ class Family:
 FAMILIES = {
     "presence_cnn": Family("cspine.methods.presence_cnn"),
     "slice_cnn": Family("cspine.methods.slice_cnn"),
+    "vertebra_sequence": Family("cspine.methods.vertebra_sequence", unit="vertebra"),
+    "vertebra_crop": Family("cspine.methods.vertebra_crop", unit="vertebra"),
     "slice_localizer": Family("cspine.methods.slice_localizer"),
     "volume_cnn": Family("cspine.methods.volume_cnn", unit="study"),
     "volume_segmenter": Family("cspine.methods.volume_segmenter", taught_voxels=True),

@@ -15,7 +15,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)  #: the whole square of the view
 def boxes_in_crop(boxes: Floats, sizes: NDArray[np.int64], x: float, y: float, side: float) -> Floats:
     """Boxes of slices in shares of the crop view's square; they may reach beyond 0..1, and NaN stays.
 
-    The square lies on whole pixels of the stored slice, as ``views.crops`` cuts it.
+    The square lies on whole pixels of the stored slice, as the crop view cuts it.
 
     Args:
         boxes: (n, 4) in shares of the stored slice: x of its columns, y of its rows.
@@ -25,7 +25,7 @@ def boxes_in_crop(boxes: Floats, sizes: NDArray[np.int64], x: float, y: float, s
         side: of the square, stored pixels.
     """
     rows, columns = sizes[:, 0].astype(np.float64), sizes[:, 1].astype(np.float64)
-    left, top = np.rint(x * columns - side / 2), np.rint(y * rows - side / 2)
+    left, top = np.floor(x * columns - side / 2 + 0.5), np.floor(y * rows - side / 2 + 0.5)
     scale, offset = np.stack([columns, rows] * 2, axis=1), np.stack([left, top] * 2, axis=1)
     return np.asarray((boxes * scale - offset) / side, np.float64)
 
