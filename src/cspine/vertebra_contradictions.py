@@ -33,7 +33,7 @@ def _of_localizer(path: list[Any], block: Config, localizers: Config) -> Iterato
     needed = OWN_BOXES if block["vertebrae"]["box"] == "vertebra" else RATIOS
     if localizers[name]["family"] not in needed:
         fitting = ", ".join(sorted(key for key, own in localizers.items() if own["family"] in needed)) or "none"
-        what = "a box of each vertebra" if needed == OWN_BOXES else "how much of a vertebra a slice shows"
+        what = "where each vertebra is by itself" if needed == OWN_BOXES else "how much of a vertebra a slice shows"
         yield [*path, "labels", "localizer"], f"{name} does not say {what}; those that do: {fitting}"
 
 
