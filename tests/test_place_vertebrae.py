@@ -17,6 +17,8 @@ from cspine.tables import read_table, write_table
 from cspine.vertebrae.boxes import boxes_in_crop, nearest_known, squared
 from cspine.vertebrae.choosing import chosen_slices, evenly
 from cspine.vertebrae.crops import cut
+from cspine.views import fields
+from cspine.views.fields import Place
 
 COUNT = 4  # slices looked at
 DEPTH = 21  # slices of a study: three to each vertebra, the middle one with all of it
@@ -60,14 +62,10 @@ def test_a_marked_pixel_lands_where_the_box_says_in_what_the_network_reads(side:
     stored = np.zeros((ROWS, COLUMNS), np.uint8)
     row, column = round(y * ROWS) - 3, round(x * COLUMNS) + 2
     stored[row, column] = 255
-    left, top = (int(np.floor(at - side / 2 + 0.5)) for at in (x * COLUMNS, y * ROWS))
-    view = np.zeros((side, side), np.uint8)
-    for i in range(side):  # the square of the crop view, beyond the slice 0
-        for j in range(side):
-            if 0 <= top + i < ROWS and 0 <= left + j < COLUMNS:
-                view[i, j] = stored[top + i, left + j]
+    crop = Place(x, y, side)
+    view = fields.cut(stored, crop, side)  # as the cache of the crop view has it
     box = np.array([[(column - 4) / COLUMNS, (row - 6) / ROWS, (column + 12) / COLUMNS, (row + 10) / ROWS]])
-    (found,) = boxes_in_crop(box, np.array([[ROWS, COLUMNS]]), x, y, side)
+    (found,) = boxes_in_crop(box, np.array([[ROWS, COLUMNS]]), crop)
     read = cut(view, found.astype(np.float32), 16)  # 16 pixels of the box: nothing is resampled
     assert np.argwhere(read == 255).tolist() == [[6, 4]]
 

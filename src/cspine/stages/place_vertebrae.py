@@ -14,6 +14,7 @@ from cspine.stage import InPath, OutPath
 from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table, write_table
 from cspine.vertebrae.placing import COLUMNS, SIZE, Crop, VertebraeConfig, vertebrae_of
+from cspine.views.fields import Place
 
 STUDY = ["cohort", UID]
 KEY = [*STUDY, "z_index"]
@@ -51,7 +52,7 @@ def place_vertebrae(
     _check(said, localization, config)
     index = read_table(slices, [*KEY, *SIZE])
     table = index.merge(said.drop(columns="source"), on=KEY, how="left", validate="1:1").sort_values(KEY)
-    places = {(row[0], row[1]): Crop(*row[2:]) for row in read_table(crops)[[*STUDY, *PLACE]].itertuples(index=False)}
+    places = _crops_of(read_table(crops, [*STUDY, *PLACE]))
     rows = []
     for (cohort, uid), of_study in table.groupby(STUDY, sort=True):
         if (cohort, uid) not in places:
@@ -63,6 +64,16 @@ def place_vertebrae(
     placed = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"slices": np.int32, "found": bool})
     write_table(placed, vertebrae)
     say(f"place_vertebrae: fold {config.fold}: {summary_of(placed, config.ratio)}")
+
+
+def _crops_of(table: pd.DataFrame) -> dict[tuple[str, str], Crop]:
+    """(cohort, study) -> how it lies in the crop view."""
+    return {
+        (row["cohort"], row[UID]): Crop(
+            int(row["first_z"]), int(row["last_z"]), Place(float(row["x"]), float(row["y"]), int(row["side"]))
+        )
+        for row in table.to_dict("records")
+    }
 
 
 def summary_of(placed: pd.DataFrame, ratio: float) -> str:

@@ -8,26 +8,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine.views.fields import Place
+
 Floats = NDArray[np.float64]
 WHOLE = (0.0, 0.0, 1.0, 1.0)  #: the whole square of the view
 
 
-def boxes_in_crop(boxes: Floats, sizes: NDArray[np.int64], x: float, y: float, side: float) -> Floats:
+def boxes_in_crop(boxes: Floats, sizes: NDArray[np.int64], place: Place) -> Floats:
     """Boxes of slices in shares of the crop view's square; they may reach beyond 0..1, and NaN stays.
-
-    The square lies on whole pixels of the stored slice, as the crop view cuts it.
 
     Args:
         boxes: (n, 4) in shares of the stored slice: x of its columns, y of its rows.
         sizes: (n, 2) rows and columns of the stored slices.
-        x: middle of the square, in shares of the columns.
-        y: the same of the rows.
-        side: of the square, stored pixels.
+        place: of the square in them.
     """
-    rows, columns = sizes[:, 0].astype(np.float64), sizes[:, 1].astype(np.float64)
-    left, top = np.floor(x * columns - side / 2 + 0.5), np.floor(y * rows - side / 2 + 0.5)
-    scale, offset = np.stack([columns, rows] * 2, axis=1), np.stack([left, top] * 2, axis=1)
-    return np.asarray((boxes * scale - offset) / side, np.float64)
+    return place.in_crop(boxes.reshape(-1, 2, 2), sizes).reshape(-1, 4)
 
 
 def squared(boxes: Floats, margin: float) -> Floats:

@@ -13,6 +13,7 @@ from cspine.localization.columns import BOX, OWN_BOX, RATIO
 from cspine.studies import UID, VERTEBRAE
 from cspine.vertebrae.boxes import WHOLE, boxes_in_crop, nearest_known, squared
 from cspine.vertebrae.choosing import chosen_slices
+from cspine.views.fields import Place
 
 CORNERS = ("x0", "y0", "x1", "y1")
 #: columns of vertebrae.parquet; the last five hold a list each, one value for each slice that is looked at
@@ -36,9 +37,7 @@ class Crop:
 
     first_z: int
     last_z: int  # inclusive
-    x: float  # middle of the square, shares of the stored slice
-    y: float
-    side: float  # of the square, stored pixels
+    place: Place  # of the square in each slice
 
 
 def vertebrae_of(slices: pd.DataFrame, crop: Crop, config: VertebraeConfig) -> list[dict[str, Any]]:
@@ -76,7 +75,7 @@ def _squares(
 ) -> NDArray[np.float64]:
     """(n, 4) of the ``chosen`` slices, in shares of the view, by the first of ``choices`` that knows a box."""
     for boxes in choices:
-        found = nearest_known(boxes_in_crop(boxes, sizes, crop.x, crop.y, crop.side), chosen)
+        found = nearest_known(boxes_in_crop(boxes, sizes, crop.place), chosen)
         if not np.isnan(found).any():
             return squared(found, margin)
     return np.tile(WHOLE, (len(chosen), 1))
