@@ -90,15 +90,46 @@ def choose_points(answers: Answers, studies: pd.DataFrame, folds: pd.DataFrame, 
     points: Points = {}
     for fold, table, slices in zip(answers.folds_run, answers.studies, answers.slices, strict=True):
         roles = roles_of(folds, fold)
-        rows = table[table[UID].isin(roles.index[roles == "select"])]
-        known, said = truth_of(labels.loc[rows[UID]]), rows[list(LABELS)].to_numpy(dtype=np.float64)
+        rows = _select(table, roles)
         cells = slice_set(list(rows[UID]), truth, [slices[slices["cohort"] == "train"]])
-        points[fold] = {
-            PATIENT: balanced_point(known[:, 0], said[:, 0]),
-            VERTEBRA: balanced_point(known[:, 1:].ravel(), said[:, 1:].ravel()),
-            SLICE: balanced_point(cells.fractured.ravel(), cells.probability.ravel()),
-        }
+        of_slices = balanced_point(cells.fractured.ravel(), cells.probability.ravel())
+        points[fold] = {**study_points(table, labels, roles), SLICE: of_slices}
     return points
+
+
+def study_points(table: pd.DataFrame, labels: pd.DataFrame, roles: pd.Series) -> dict[str, Point]:
+    """The thresholds of patients and vertebrae that one fold's model has on its select studies.
+
+    Args:
+        table: study_probabilities.parquet of the fold.
+        labels: of the training studies, by StudyInstanceUID.
+        roles: of the studies in the fold, from ``roles_of``.
+    """
+    rows = _select(table, roles)
+    known, said = truth_of(labels.loc[rows[UID]]), rows[list(LABELS)].to_numpy(dtype=np.float64)
+    return {
+        PATIENT: balanced_point(known[:, 0], said[:, 0]),
+        VERTEBRA: balanced_point(known[:, 1:].ravel(), said[:, 1:].ravel()),
+    }
+
+
+def thresholds_of(uids: Sequence[str], folds: pd.DataFrame, points: Points, kind: str) -> Floats:
+    """The threshold of each held-out study, (studies,): its own fold's."""
+    fold_of = _fold_of(folds, list(points))
+    return np.array([points[fold_of[uid]][kind].threshold for uid in uids])
+
+
+def _select(table: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
+    return table[table[UID].isin(roles.index[roles == "select"])]
+
+
+def _fold_of(folds: pd.DataFrame, folds_run: Sequence[int]) -> dict[str, int]:
+    """Which of the folds run holds a study out."""
+    fold_of: dict[str, int] = {}
+    for fold in folds_run:
+        roles = roles_of(folds, fold)
+        fold_of |= dict.fromkeys(roles.index[roles == "heldout"], fold)
+    return fold_of
 
 
 def points_table(points: Points) -> pd.DataFrame:
@@ -112,15 +143,12 @@ def heldout_cohort(
     scored: Scored, folds: pd.DataFrame, answers: Answers, points: Points, truth: pd.DataFrame
 ) -> Cohort:
     """The held-out studies of the folds run, each with the thresholds and slices of its own fold."""
-    fold_of: dict[str, int] = {}
-    for fold in answers.folds_run:
-        roles = roles_of(folds, fold)
-        fold_of |= dict.fromkeys(roles.index[roles == "heldout"], fold)
+    fold_of = _fold_of(folds, answers.folds_run)
     own = [
         table[(table["cohort"] == "train") & (table[UID].map(fold_of) == fold)]
         for fold, table in zip(answers.folds_run, answers.slices, strict=True)
     ]
-    chosen = {kind: np.array([points[fold_of[uid]][kind].threshold for uid in scored.uids]) for kind in KINDS}
+    chosen = {kind: thresholds_of(scored.uids, folds, points, kind) for kind in KINDS}
     slices = slice_set(scored.uids, truth, [pd.concat(own, ignore_index=True)])
     return Cohort("heldout", scored.uids, scored.truth, scored.probability, chosen, slices)
 
