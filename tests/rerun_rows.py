@@ -317,6 +317,23 @@ ANALYSED = [
     Row("submission.prior_clip", "0.1", names("write_submission, analyse_errors")),
     Row("submission.normalisation", "pooled", names("aggregate_studies 0 1, write_submission, analyse_errors")),
 ]
+# The comparison, of two methods of which only the student differs. Another reference or order trains nothing.
+PAIR = (
+    MICRO
+    + """\
+compare: {methods: [semi_supervised, other]}
+"""
+).replace(
+    "methods:\n  semi_supervised:",
+    "methods:\n  other: {extends: semi_supervised, student: {training: {learning_rate: 1e-3}}}\n  semi_supervised:",
+)
+COMPARED = [
+    Row("compare.methods", "[semi_supervised]", names("compare_methods"), planned=True),
+    Row("compare.reference", "other", names("compare_methods")),
+    Row("compare.published", "{other: {score: 0.5, where: elsewhere}}", names("compare_methods")),
+    Row("score.bootstrap", "20", names("compare_methods")),
+    Row("submission.clip", "0.49", names("compare_methods")),
+]
 WEIGHED = names("weigh_evidence")
 ARMS = [
     Row("evidence.arms.*.method", "truth", WEIGHED, planned=True),

@@ -25,6 +25,7 @@ from rerun_rows import (
     ANALYSED,
     ARMS,
     BUNDLED,
+    COMPARED,
     EVIDENCE,
     KINDS,
     LOCALIZED,
@@ -32,6 +33,7 @@ from rerun_rows import (
     METHOD,
     MICRO,
     ONE_VALUE,
+    PAIR,
     ROWS,
     VIEW_ROWS,
     VIEWED,
@@ -78,7 +80,7 @@ LEAVES = dict(leaves(SCHEMA))
 
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
-    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS, *VIEW_ROWS]} | ONE_VALUE == LEAVES.keys()
+    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *VIEW_ROWS]} | ONE_VALUE == LEAVES.keys()
 
 
 def test_a_leaf_without_a_row_allows_one_value_only() -> None:
@@ -121,6 +123,12 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with at_work(Chain(tmp_path_factory.mktemp("comparison") / "run", PAIR, "compare")) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with at_work(Chain(tmp_path_factory.mktemp("evidence") / "run", EVIDENCE, "evidence")) as chain:
         yield chain
@@ -157,6 +165,11 @@ def test_another_bundle_is_evaluated_and_nothing_is_trained(evaluation: Chain, r
 @pytest.mark.parametrize("row", parameters(ANALYSED))
 def test_the_errors_are_analysed_again_and_nothing_is_trained(errors: Chain, row: Row) -> None:
     check(errors, row)
+
+
+@pytest.mark.parametrize("row", parameters(COMPARED))
+def test_the_methods_are_compared_again_and_nothing_is_trained(comparison: Chain, row: Row) -> None:
+    check(comparison, row)
 
 
 @pytest.mark.parametrize("row", parameters(ARMS))
@@ -250,7 +263,7 @@ def test_the_documented_table_says_of_every_key_which_stage_runs_first() -> None
         assert len(said) == 1, f"{leaf}: {len(said)} rows of docs/architecture.md speak of it"
         runs = {
             name.split()[0]
-            for row in [*ROWS, *ARMS, *BUNDLED, *LOCALIZER_ROWS, *VIEW_ROWS]
+            for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *VIEW_ROWS]
             if row.leaf == leaf
             for name in row.runs
         }

@@ -17,6 +17,8 @@ from cspine.layers import (
     in_round,
     is_phantom,
     last_part,
+    localizers_compared,
+    localizers_to_judge,
     steps_of,
     taught_by_localizer,
     taught_presence,
@@ -316,6 +318,35 @@ def _score(config: Config, method: str) -> Block:
     }
 
 
+def _compare_methods(config: Config) -> Block:
+    # the resamples are those of each method's score
+    compared = config["compare"]
+    scored = _score(config, compared["reference"])
+    del scored["method"]
+    published = {name: said for name, said in compared["published"].items() if name in compared["methods"]}
+    return {
+        **{"prior_clip": scored.pop("constant_clip"), **scored},
+        "methods": [_compared(config, name) for name in compared["methods"]],  # a list: in the order of the table
+        "reference": compared["reference"],
+        "published": published,
+        "localizers": localizers_compared(config),
+        "inner": config["localization"]["inner"],
+        "clip": config["submission"]["clip"],
+    }
+
+
+def _compared(config: Config, name: str) -> Block:
+    block = config["methods"][name]
+    return {
+        "name": name,
+        "family": block["family"],
+        "unit": "slice",
+        "vertebra": block["aggregate"]["vertebra"],
+        "members": 1,
+        "localizers": localizers_to_judge(config, name),
+    }
+
+
 def _analyse_errors(config: Config, method: str = "") -> Block:
     # without a method: the submission, as it was submitted. The resamples are those of its score
     scored = _score(config, method or config["submission"]["method"])
@@ -359,6 +390,7 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "write_submission": _write_submission,
     "score": _score,
     "analyse_errors": _analyse_errors,
+    "compare_methods": _compare_methods,
     "predict_with_bundle": _predict_with_bundle,
     "score_bundle": _score_bundle,
 }

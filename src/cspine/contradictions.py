@@ -47,6 +47,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         yield ["audit", "exclude_codes"], phrase
     yield from _of_views(config)
     yield from _of_evidence(config)
+    yield from _of_compare(config)
     for name, block in config["localizers"].items():
         yield from _of_localizer(name, block)
     for name, block in config["methods"].items():
@@ -213,6 +214,20 @@ def _of_members(config: Config, name: str, block: Config) -> Iterator[Mistake]:
         if start in config["methods"] and config["methods"][start]["members"]:
             text = f"{start} has {len(config['methods'][start]['members'])} members; expected a method of one model"
             yield ["methods", name, "init_from"], text
+
+
+def _of_compare(config: Config) -> Iterator[Mistake]:
+    """The compared methods are there and judge fractures, and the reference is one of them."""
+    compared, methods = config["compare"], config["methods"]
+    for key in ("methods", "published"):
+        for name in compared[key]:
+            if name not in methods:
+                yield ["compare", key], f"no method {name!r}; the methods are: {', '.join(sorted(methods))}"
+            elif key == "methods" and methods[name]["targets"] == "presence":
+                yield ["compare", key], f"the targets of {name} are vertebrae; expected methods that judge fractures"
+    if compared["reference"] not in compared["methods"]:
+        text = f"found {compared['reference']}, expected one of compare.methods: {', '.join(compared['methods'])}"
+        yield ["compare", "reference"], text
 
 
 def _of_labels(config: Config, name: str, block: Config) -> Iterator[Mistake]:

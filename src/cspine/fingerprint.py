@@ -22,6 +22,7 @@ CANNOT_CHANGE_A_RESULT = frozenset(
     {
         "cspine.allocator",  # which memory is kept
         "cspine.budget",  # how long the session lasts
+        "cspine.comparison.spent",  # seconds and memory, from the store's records: in no key
         "cspine.crew",  # which process does what
         "cspine.devices",  # where torch computes
         "cspine.errors",  # the exception's class

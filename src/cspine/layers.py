@@ -118,6 +118,19 @@ def steps_of(block: Config) -> int:
     return sum(training["epochs"] * training["epoch_steps"] for training in parts) if whole else 0
 
 
+def localizers_to_judge(config: Config, method: str) -> list[str]:
+    """The localizers that must have spoken before a method can judge a new study; those of its labels are not."""
+    block = config["methods"][method]
+    view = config["views"][block["view"]]
+    found = [view["localizer"]] if view.get("kind") == "crop" else []
+    return sorted({*found, *([block["labels"]["localizer"]] if "vertebrae" in block else [])})
+
+
+def localizers_compared(config: Config) -> list[str]:
+    """All that a compared method needs to judge a new study, in the order of their names."""
+    return sorted({name for method in config["compare"]["methods"] for name in localizers_to_judge(config, method)})
+
+
 def is_phantom(config: Config) -> bool:
     """Whether the workflow makes its own data: data.root is the phantom's place."""
     return str(config["data"]["root"]).rstrip("/") == "data/phantom"

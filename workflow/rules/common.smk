@@ -5,7 +5,16 @@ from snakemake.exceptions import WorkflowError
 
 from cspine.blocks import labels_round
 from cspine.errors import CspineError
-from cspine.layers import in_member, in_part, last_part, taught_by_localizer, taught_presence, teacher_of
+from cspine.layers import (
+    in_member,
+    in_part,
+    last_part,
+    localizers_compared,
+    localizers_to_judge,
+    taught_by_localizer,
+    taught_presence,
+    teacher_of,
+)
 from cspine.methods.registry import UNITS, family_of, unit_of
 from cspine.workflow import Plan
 
@@ -100,6 +109,22 @@ def folds_of(method, name, round=None):
     """One file per fold that is run, of the last round unless another is named."""
     number = last_round(method) if round is None else round
     return expand(f"results/{method}/fold-{{fold}}/round-{number}/{name}", fold=config["folds"]["run"])
+
+
+def of_compared(name):
+    """One file per compared method and fold run, all folds of the first method first."""
+    return [path for method in config["compare"]["methods"] for path in folds_of(method, name)]
+
+
+def models_compared():
+    """The models of the compared methods, all folds of the first method first."""
+    return of_compared("model.safetensors")
+
+
+def localizer_models_compared():
+    """The inner models of every localizer that a compared method needs, as ``of_localizers`` has them."""
+    needed = localizers_compared(config)
+    return [path for path in of_localizers("model.safetensors", inner=True) if path.split("/")[2] in needed]
 
 
 def of_arms(name):

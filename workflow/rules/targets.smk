@@ -9,6 +9,7 @@ localrules:
     bundle,
     evaluate,
     localizers,
+    compare,
     error_analysis,
     pseudo_quality,
     pseudo_pages,
@@ -62,6 +63,19 @@ rule localizers:
         "../../envs/tables.yaml"
     shell:
         "(echo; cat {input.table}; echo; python -m cspine provenance) | tee {log}"
+
+
+rule compare:
+    """Every method of compare.methods in one table, beside the best constant: results/comparison.{html,csv,png}."""
+    input:
+        table="results/comparison.txt",
+        page="results/comparison.html",
+    log:
+        "logs/compare.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.table}; echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"
 
 
 rule bundle:

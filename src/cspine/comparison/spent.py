@@ -116,7 +116,7 @@ def over_folds(found: list[Costs]) -> dict[str, Any]:
 
 
 def made(path: Path, digest: str | None = None) -> Made | None:
-    """The result that ``path`` leads to; None when it is none of the store's, or has another content than ``digest``."""
+    """The result that ``path`` leads to; None where the store made none, or one of another content than ``digest``."""
     for hop in links(path):
         done = read_done(hop.parent)
         output = next((o for o in outputs_of(done) if o["file"] == hop.name), None) if done else None

@@ -15,7 +15,7 @@ from cspine.scores import LEAST_STUDIES
 CLAIMS = {
     "smoke": "smoke: checks that it runs, measures nothing; not a ranking",
     "demo": "demo: not a ranking, too small to tell methods apart",
-    "study": "study: a method is better than another where the paired interval excludes 0 (many pairs: some do by chance)",
+    "study": "study: a method is better than another where the paired interval excludes 0 (of many, some do by chance)",
 }
 FORMS = {"per_exam": "per-exam (a)", "pooled": "pooled (b)"}
 UNKNOWN = "--"
@@ -148,7 +148,7 @@ def _best_ways(ways: pd.DataFrame) -> list[str]:
         for row in least.to_dict("records")
     ]
     return [
-        f"lowest of the uncalibrated ways to aggregate, on {COHORTS[cohort].split(',')[0]} (picked on them: flattering;",
+        f"lowest of the uncalibrated ways to aggregate, on {COHORTS[cohort].split(',')[0]} (picked on them, so flattered;",
         "all ways: results/comparison_aggregation.csv)",
         *lines,
     ]

@@ -68,7 +68,9 @@ def compare_methods(
     entries = [
         known.entry(m, [read_table(path) for path in paths], config) for m, paths in files.by_method("probabilities")
     ]
-    figures = pd.concat([_of_cohort(entries, cohort, known, config) for cohort in entries[0].cohorts], ignore_index=True)
+    figures = pd.concat(
+        [_of_cohort(entries, cohort, known, config) for cohort in entries[0].cohorts], ignore_index=True
+    )
     of_methods = pd.DataFrame([_of_method(entry, files, known, config) for entry in entries])
     found = figures.merge(of_methods, on="method", how="left", validate="m:1")
     ways = aggregation_table({
