@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from cspine.pages import Table, render
 from cspine.score_texts import COHORTS
 from cspine.studies import VERTEBRAE
 
-Row = dict[str, Any]
+Row = Mapping[Any, Any]  # of comparison.csv, by column
 AUCS = ("patient", "vertebra_mean", *VERTEBRAE)
 
 
@@ -81,7 +82,7 @@ def _cohort(name: str, rows: pd.DataFrame, config: CompareConfig) -> Row:
     }  # fmt: skip
 
 
-def _losses(records: list[Row], form: str) -> Table:
+def _losses(records: Sequence[Row], form: str) -> Table:
     head = ["method", "loss", "minus the best constant", "minus the reference", "smallest it could show"]
     rows = [
         [
@@ -114,7 +115,7 @@ def _point(row: Row, kind: str) -> list[str]:
     return [first, *(estimate(row, f"{kind}_{name}", 2) for name in ("sensitivity", "specificity"))]
 
 
-def _costs(records: list[Row]) -> Table:
+def _costs(records: Sequence[Row]) -> Table:
     head = ["method", "weights", "training", "training, a study", "inference, a study", "memory, training / inference",
             "device", "shared: localizers' weights", "their training", "their inference, a study"]  # fmt: skip
     rows = [
@@ -139,7 +140,7 @@ def _time(value: float) -> str:
     return UNKNOWN if np.isnan(value) else duration(value)
 
 
-def _published(records: list[Row]) -> Table:
+def _published(records: Sequence[Row]) -> Table:
     rows = [
         [row["method"], f"{row['published_score']:.4f}", row["published_where"]]
         for row in records

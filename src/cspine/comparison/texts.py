@@ -148,7 +148,7 @@ def _best_ways(ways: pd.DataFrame) -> list[str]:
         for row in least.to_dict("records")
     ]
     return [
-        f"lowest of the uncalibrated ways to aggregate, on {COHORTS[cohort].split(',')[0]} (picked on them, so flattered;",
-        "all ways: results/comparison_aggregation.csv)",
+        f"lowest of the uncalibrated ways to aggregate, picked on {COHORTS[cohort].split(',')[0]} and so flattered",
+        "(all ways: results/comparison_aggregation.csv)",
         *lines,
     ]
