@@ -23,6 +23,7 @@ from cspine.layers import (
     taught_by_localizer,
     taught_presence,
 )
+from cspine.methods.registry import unit_of
 
 Block = dict[str, Any]
 
@@ -340,9 +341,9 @@ def _compared(config: Config, name: str) -> Block:
     return {
         "name": name,
         "family": block["family"],
-        "unit": "slice",
+        "unit": unit_of(block["family"]),
         "vertebra": block["aggregate"]["vertebra"],
-        "members": 1,
+        "members": max(1, len(block["members"])),
         "localizers": localizers_to_judge(config, name),
     }
 

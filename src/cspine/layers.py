@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cspine.errors import CspineError
+from cspine.methods.registry import unit_of
 
 Config = dict[str, Any]
 
@@ -119,11 +120,10 @@ def steps_of(block: Config) -> int:
 
 
 def localizers_to_judge(config: Config, method: str) -> list[str]:
-    """The localizers that must have spoken before a method can judge a new study; those of its labels are not."""
+    """The localizers that a method asks before it can judge a study, those of its crops included, sorted."""
     block = config["methods"][method]
-    view = config["views"][block["view"]]
-    found = [view["localizer"]] if view.get("kind") == "crop" else []
-    return sorted({*found, *([block["labels"]["localizer"]] if "vertebrae" in block else [])})
+    asked = [block["labels"]["localizer"]] if unit_of(block["family"]) == "vertebra" else []
+    return sorted({*asked, config["views"][block["view"]].get("localizer")} - {None})
 
 
 def localizers_compared(config: Config) -> list[str]:

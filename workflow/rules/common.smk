@@ -117,8 +117,9 @@ def of_compared(name):
 
 
 def models_compared():
-    """The models of the compared methods, all folds of the first method first."""
-    return of_compared("model.safetensors")
+    """The models of the compared methods, all folds of the first method first, a fold's members one after the other."""
+    methods, folds = config["compare"]["methods"], config["folds"]["run"]
+    return [path for method in methods for fold in folds for path in models_of(method, fold)]
 
 
 def localizer_models_compared():
@@ -163,9 +164,7 @@ def models_to_predict(wildcards):
 
 def localizers_of(method):
     """The localizers that a method asks before it can judge a study, those of its crops included."""
-    block = config["methods"][method]
-    asked = [] if unit_of(block["family"]) != "vertebra" else [block["labels"]["localizer"]]
-    return sorted({*asked, *[config["views"][block["view"]].get("localizer")]} - {None})
+    return localizers_to_judge(config, method)
 
 
 def made_in(wildcards, round, name):
