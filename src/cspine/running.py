@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import faulthandler
 import importlib
 import importlib.metadata
@@ -117,7 +118,8 @@ def typed_config(stage: str, block: dict[str, Any] | None) -> Any:
     parser = ArgumentParser(exit_on_error=False, prog=stage)
     parser.add_class_arguments(kind, "config")
     try:
-        return parser.instantiate(parser.parse_object({"config": block or {}})).config
+        # of a copy: the parser puts objects of its own into lists, and the block goes into done.json
+        return parser.instantiate(parser.parse_object({"config": copy.deepcopy(block or {})})).config
     except Exception as error:
         raise CspineError(f"{stage}: --config does not fit {kind.__name__}: {error}") from error
 
