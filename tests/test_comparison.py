@@ -164,7 +164,9 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, compared: Compared)
 
 def test_copied_inputs_have_no_costs_and_cause_no_error(compared: Compared) -> None:
     table = compared.csv()
-    assert table[["training_seconds", "inference_seconds_per_study", "localizer_peak_mb", "device"]].isna().all(axis=None)
+    assert (
+        table[["training_seconds", "inference_seconds_per_study", "localizer_peak_mb", "device"]].isna().all(axis=None)
+    )
 
 
 def test_files_that_are_not_one_for_each_method_and_fold_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cspine.score_texts import COHORTS
 
 DOT, LINE, ZERO = "#2f6db3", "#1d2329", "#c62828"
 FORM = "per_exam"  #: both forms would say the same twice; the table has the other
-INCHES_A_ROW, INCHES_AROUND, WIDE = 0.34, 1.15, 9.0
+INCHES_A_ROW, INCHES_AROUND, WIDE = 0.34, 1.3, 9.0
 
 
 def draw_forest(found: pd.DataFrame, config: CompareConfig) -> bytes:
@@ -29,6 +29,7 @@ def draw_forest(found: pd.DataFrame, config: CompareConfig) -> bytes:
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(WIDE, height), layout="constrained", facecolor="white")
         panels = figure.subplots(len(cohorts), squeeze=False, sharex=True)[:, 0]
+        figure.suptitle(_heading(config), x=0.01, ha="left", fontsize=11)
         for axes, cohort in zip(panels, cohorts, strict=True):
             _panel(axes, found[found["cohort"] == cohort].reset_index(drop=True), COHORTS[cohort], config)
         panels[-1].set_xlabel(
@@ -51,9 +52,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, words: str, config: CompareConfig) ->
     axes.set_yticks(range(len(rows)), labels=[_name(method, config) for method in rows["method"]])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(labelbottom=True)
-    data = "phantom (synthetic)" if config.phantom else "data.root"
-    claim = "" if config.size == "study" else f"; {config.size} size, no ranking"
-    axes.set_title(f"{words}: {rows['studies'].iloc[0]} studies, {data}{claim}", loc="left", fontsize=10)
+    axes.set_title(f"{words}: {rows['studies'].iloc[0]} studies", loc="left", fontsize=10)
+
+
+def _heading(config: CompareConfig) -> str:
+    data = "the phantom (synthetic)" if config.phantom else "data.root"
+    return f"Methods on {data}" + ("" if config.size == "study" else f"; {config.size} size: not a ranking")
 
 
 def _name(method: str, config: CompareConfig) -> str:

@@ -126,9 +126,10 @@ def made(path: Path, digest: str | None = None) -> Made | None:
 
 
 def sources(one: Made) -> Iterator[Made]:
-    """The results that this one was made from directly."""
-    for path, digest in inputs_at(one.done, one.at):
-        if source := made(path, digest):
+    """The results that this one was made from directly: as they lie for its method, or for the one that made it first."""
+    places = zip(inputs_at(one.done, one.at), inputs_at(one.done, one.done["at"]), strict=True)
+    for (path, digest), (first, _) in places:
+        if source := made(path, digest) or made(first, digest):
             yield source
 
 

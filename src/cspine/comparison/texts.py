@@ -63,8 +63,13 @@ def studies_in_words(rows: pd.DataFrame) -> str:
 
 
 def smallest_in_words(rows: pd.DataFrame, config: CompareConfig) -> list[str]:
-    """The smallest difference that these studies can show, to the reference and to the constant; by the worst pair."""
-    said = []
+    """The smallest difference that these studies can show, to the reference and to the constant; by the worst pair.
+
+    Nothing of too few studies: their resamples do not tell how others would spread.
+    """
+    said: list[str] = []
+    if rows["studies"].iloc[0] < LEAST_STUDIES:
+        return said
     for against, what in (("reference", config.reference), ("constant", "the best constant")):
         name = f"minus_{against}_per_exam"
         needed = rows[f"{name}_smallest"].dropna()
