@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from comparison_inputs import (
@@ -164,13 +163,12 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, compared: Compared)
 
 def test_copied_inputs_have_no_costs_and_cause_no_error(compared: Compared) -> None:
     table = compared.csv()
-    assert (
-        table[["training_seconds", "inference_seconds_per_study", "localizer_peak_mb", "device"]].isna().all(axis=None)
-    )
+    for name in ("training_seconds", "inference_seconds_per_study", "localizer_peak_mb", "device"):
+        assert table[name].isna().all(), name
 
 
 def test_files_that_are_not_one_for_each_method_and_fold_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CspineError, match="4 study_probabilities for .* in 2 folds; expected 6"):
+    with pytest.raises(CspineError, match=r"4 study_probabilities for .* in 2 folds; expected 6"):
         run_stage(tmp_path, tables={**TABLES, "guessing": []})
 
 
@@ -245,5 +243,5 @@ def test_every_column_is_documented_and_no_other(compared: Compared) -> None:
 def test_a_method_on_other_studies_than_the_others_is_refused(tmp_path: Path) -> None:
     first, second = TABLES["guessing"]
     gone = first.loc[first["cohort"] == "heldout", UID].iloc[0]
-    with pytest.raises(CspineError, match="fold 0 are not those of folds.parquet"):
+    with pytest.raises(CspineError, match=r"fold 0 are not those of folds\.parquet"):
         run_stage(tmp_path, tables={**TABLES, "guessing": [first[first[UID] != gone], second]})

@@ -126,7 +126,7 @@ def made(path: Path, digest: str | None = None) -> Made | None:
 
 
 def sources(one: Made) -> Iterator[Made]:
-    """The results that this one was made from directly: as they lie for its method, or for the one that made it first."""
+    """The results that this one was made from directly, in its method's place or in that of the first to make it."""
     places = zip(inputs_at(one.done, one.at), inputs_at(one.done, one.done["at"]), strict=True)
     for (path, digest), (first, _) in places:
         if source := made(path, digest) or made(first, digest):
