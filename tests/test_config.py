@@ -110,7 +110,14 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ("data.subset=0", "data.subset: found 0.0 (number), expected a number at most 1 and above 0"),
         ("size=big", "size: found 'big' (text), expected one of smoke, demo, study"),
         ("folds.run=[7]", "folds.run: fold 7 does not exist: folds.count is 5"),
-        ("submission.method=unet", "no method 'unet'; the methods are: cnn_3d, "),
+        (
+            "compare.methods=[semi_supervised,unet]",
+            "compare.methods: no method 'unet'; the methods are: semi",
+        ),
+        ("compare.reference=unet", "compare.reference: found unet, expected one of compare.methods: semi_supervised"),
+        ("compare.published={semi_supervised: {score: 0.3}}", "compare.published.semi_supervised.where: missing"),
+        ("compare.methods=[]", "compare.methods: found [] (list), expected a list of at least 1 items"),
+        ("submission.method=unet", "no method 'unet'; the methods are: semi_supervised"),
         (
             "methods.semi_supervised.family=slice_cn",
             "no family 'slice_cn'; the known families are: ",
