@@ -106,7 +106,7 @@ def _judged(row: Row, name: str) -> Row | str:
 
 
 def _auc(row: Row, name: str) -> str:
-    return estimate(row, f"auc_{name}")
+    return estimate(row, f"auc_{name}", 2)
 
 
 def _point(row: Row, kind: str) -> list[str]:

@@ -14,14 +14,17 @@ from cspine.comparison.files import Files
 from cspine.comparison.forest import draw_forest
 from cspine.comparison.page import comparison_page
 from cspine.comparison.spent import costs_of, over_folds
-from cspine.comparison.texts import comparison_text, sentence_of
+from cspine.comparison.texts import CLAIMS, comparison_text, sentence_of
 from cspine.folds import roles_of
 from cspine.model_headers import parameters_of
 from cspine.progress import say
 from cspine.scores import read_truth
 from cspine.stage import InPath, OutCopy
+from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table
 from cspine.writing import write_whole
+
+PREDICTED = ["cohort", UID, *VERTEBRAE]  #: what the ways to aggregate look at
 
 
 def compare_methods(
@@ -74,7 +77,7 @@ def compare_methods(
     of_methods = pd.DataFrame([_of_method(entry, files, known, config) for entry in entries])
     found = figures.merge(of_methods, on="method", how="left", validate="m:1")
     ways = aggregation_table({
-        m.name: aggregation_rows(m, [read_table(path) for path in paths], known, config)
+        m.name: aggregation_rows(m, [read_table(path, PREDICTED) for path in paths], known, config)
         for m, paths in files.by_method("predictions")
         if m.unit != "study"
     })  # fmt: skip
@@ -110,6 +113,7 @@ def _of_method(entry: Entry, files: Files, known: Studies, config: CompareConfig
         "published_where": published.where if published else "",
         "data": "phantom" if config.phantom else "data.root",
         "size": config.size,
+        "claim": CLAIMS[config.size],
         "folds_run": " ".join(map(str, config.folds_run)),
     }
 
