@@ -9,6 +9,7 @@ TARGETS = {
     "views": "every view of the config: slices, crops around the spine (with its localizer), volumes",
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
     "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
+    "compare": "every method of compare.methods on the same studies, in one table: results/comparison.html",
     "error_analysis": "what each method gets wrong, at which level, in which studies: results/<method>/errors/",
     "pseudo_quality": "how good the pseudo-labels are, by boxes that were not shown; pseudo_pages: doubtful ones",
     "localizers": "which vertebrae a slice shows: all localizers of the config against masks they have not seen",
