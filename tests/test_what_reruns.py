@@ -80,7 +80,9 @@ LEAVES = dict(leaves(SCHEMA))
 
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
-    assert {row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *VIEW_ROWS]} | ONE_VALUE == LEAVES.keys()
+    assert {
+        row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *VIEW_ROWS]
+    } | ONE_VALUE == LEAVES.keys()
 
 
 def test_a_leaf_without_a_row_allows_one_value_only() -> None:

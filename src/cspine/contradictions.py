@@ -22,6 +22,8 @@ from cspine.schema import Mistake
 from cspine.study_contradictions import of_patient, of_volumes
 from cspine.vertebra_contradictions import of_vertebrae
 
+#: unit of a family -> the kind of views its methods read; a family of whole studies may read any
+KIND_READ = {"slice": "slice", "vertebra": "crop", "study": ""}
 SAY_WHERE = ("slice_localizer", "volume_segmenter")  #: families of localizers that give a box
 
 
@@ -50,7 +52,9 @@ def contradictions(config: Config) -> Iterator[Mistake]:
     yield from _of_compare(config)
     for name, block in config["localizers"].items():
         yield from _of_localizer(name, block)
+        yield from _of_view(config, ["localizers", name, "view"], block["view"], "slice")
     for name, block in config["methods"].items():
+        yield from _of_view(config, ["methods", name, "view"], block["view"], KIND_READ[unit_of(block["family"])])
         yield from _of_targets(config, name, block)
         yield from _of_labels(config, name, block)
         yield from _of_init_from(config, name)
@@ -137,6 +141,14 @@ def _of_crop(config: Config, path: list[Any], name: str) -> Iterator[Mistake]:
             path,
             f"{name} reads the view {config['localizers'][name]['view']}, a crop; expected one that reads slices",
         )
+
+
+def _of_view(config: Config, path: list[Any], name: str, kind: str) -> Iterator[Mistake]:
+    """A view that is none, or of a kind that such a model does not read."""
+    known = sorted(view for view, block in config["views"].items() if kind in ("", block["kind"]))
+    if name not in known:
+        of_kind = f" of the kind {kind}" if kind else ""
+        yield path, f"{name!r} is no view{of_kind}; those are: {', '.join(known) or 'none'}"
 
 
 def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:

@@ -178,9 +178,16 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
     return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
+def _of_its_unit(family: Any, schema: Schema, root: Schema) -> Schema | None:
+    """The definition for a method's family that has none of its own; None where there is no such family."""
+    of_methods = "familyPrefix" not in schema and family in FAMILIES
+    return root["$defs"].get(f"methods_of_{unit_of(family)}") if of_methods else None
+
+
 def _property(schema: Schema, key: str, value: Any, root: Schema) -> Schema:
     found = schema.get("properties", {}).get(key)
     if found is None and isinstance(schema.get("additionalProperties"), dict):
         family = value.get(schema.get("familyKey", "family")) if isinstance(value, dict) else None
-        found = root["$defs"].get(f"{schema.get('familyPrefix', '')}{family}", schema["additionalProperties"])
+        known = root["$defs"].get(f"{schema.get('familyPrefix', '')}{family}")
+        found = known or _of_its_unit(family, schema, root) or schema["additionalProperties"]
     return found or {}
