@@ -20,6 +20,8 @@ from cspine.fingerprint import closure
 from cspine.stages.ingest_volumes import VolumesConfig, ingest_volumes
 from cspine.stages.plan_volumes import PlanVolumesConfig, plan_volumes
 from cspine.tables import read_table
+from cspine.views import crop_rows
+from cspine.views import volume_rows as rows_module
 from cspine.views.resampling import cube_of
 from cspine.views.stacks import Stack, stack_of_study
 from cspine.views.study_rows import StudyJob
@@ -258,6 +260,22 @@ def test_a_study_that_kills_its_process_costs_itself_and_the_others_are_the_same
     assert lost[["StudyInstanceUID", "consequence"]].to_numpy().tolist() == [
         ["down", "study has no volume; predicted from the prior"]
     ]
+
+
+def test_a_study_that_cannot_be_resampled_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("Exception thrown in SimpleITK: the direction is not invertible")
+
+    monkeypatch.setattr(rows_module, "cube_of", refuse)
+    folder = write_marked(tmp_path / "study", HEIGHTS)
+    job = StudyJob(folder, tuple((f.name, f.stat().st_size) for f in folder.iterdir()))
+    made = volume_study(job, VolumeForm(20, 40.0, (LOW, HIGH), "zstd-delta"))
+    assert made.rows == [] and [f.code for f in made.findings] == ["not-resampled"]
+
+
+def test_every_reason_code_of_crops_and_volumes_is_explained() -> None:
+    text = Path(__file__).parents[1].joinpath("docs/findings.md").read_text(encoding="utf-8")
+    assert [code for code in {**crop_rows.CONSEQUENCES, **rows_module.CONSEQUENCES} if f"`{code}`" not in text] == []
 
 
 def test_the_plan_projects_what_is_then_written_and_a_step_down_keeps_the_cube(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ _SLICES_USED = {
 _VIEWS = {
     "spine-not-found": ("partly", "the localizer shows no vertebra in any slice of the study"),
     "study-changed": ("partly", "other slices came than the index has"),
+    "not-resampled": ("lost", "the study's slices could not be resampled to a volume"),
     "gaps-filled": ("noted", "slices at unequal distances, in a study made a volume"),
 }
 

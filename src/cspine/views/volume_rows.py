@@ -18,10 +18,11 @@ from cspine.views.study_rows import StudyJob, changed_files
 from cspine.views.study_sizes import StudySizes
 from cspine.views.volumes import stack_of
 
-GAPS_FILLED = "gaps-filled"
+GAPS_FILLED, NOT_RESAMPLED = "gaps-filled", "not-resampled"
 #: reason code -> what is done about it
 CONSEQUENCES = {
     GAPS_FILLED: "linear between the neighbouring slices",
+    NOT_RESAMPLED: "study has no volume; predicted from the prior",
     "decoder-crash": "study has no volume; predicted from the prior",
 }
 
@@ -53,7 +54,12 @@ def volume_study(job: StudyJob, form: VolumeForm) -> ShardRows:
     stack = stack_of_study(study, *form.clamp, form.spacing)
     if stack.uneven:
         findings.append(Finding(uid, GAPS_FILLED, "", stack.uneven, CONSEQUENCES[GAPS_FILLED]))
-    return ShardRows(volume_rows(study, stack, form), findings)
+    try:
+        rows = volume_rows(study, stack, form)
+    except RuntimeError as error:  # ITK's of geometry that it will not have: costs one study, does not end the run
+        detail = f"{type(error).__name__}; a stack of {stack.values.shape}"
+        return ShardRows([], [*findings, Finding(uid, NOT_RESAMPLED, "", detail, CONSEQUENCES[NOT_RESAMPLED])])
+    return ShardRows(rows, findings)
 
 
 def lost_volume(job: StudyJob) -> ShardRows:
