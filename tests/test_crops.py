@@ -63,7 +63,8 @@ def localized(folder: Path, source: str = "predicted", box: tuple[float, ...] = 
     return table.assign(**{name: np.where(shown, at, np.nan) for name, at in zip(BOX, box, strict=True)})
 
 
-def place(folder: Path, table: pd.DataFrame, config: PlaceCropsConfig = CONFIG) -> pd.DataFrame:
+def place(folder: Path, table: pd.DataFrame, config: PlaceCropsConfig = CONFIG) -> Any:
+    """crops.parquet by study (untyped: pandas' types do not know what a row holds)."""
     write_table(table, folder / "localization.parquet")
     place_crops(folder / "localization.parquet", folder / "slices.parquet", folder / "crops.parquet", config=config)
     return read_table(folder / "crops.parquet").set_index(UID)
@@ -190,10 +191,10 @@ def test_the_cache_holds_the_crops_pixels_from_the_first_slice_on(tmp_path: Path
     assert [cache.slices_of(uid) for uid in ("down", "up", "none")] == [4, 4, 3] and "bad" not in cache
     for uid in ("down", "up"):
         heights = sorted(HEIGHTS[uid], reverse=True)[3:7]
-        square = Place(*crops.loc[uid, ["x", "y"]], crops.loc[uid, "side"])
+        square = Place(*(crops.loc[uid, name] for name in ("x", "y", "side")))
         expected = [cut(apply_window(neck(z), 400, 2000), square, PIXELS) for z in heights]
         assert np.array_equal(cache.read(uid, range(4)), np.stack(expected))
-    rows = pd.read_parquet(out / "shard.parquet").set_index(UID)
+    rows: Any = pd.read_parquet(out / "shard.parquet").set_index(UID)
     assert rows.loc["up", "z_index"].tolist() == [0, 1, 2, 3]
     assert rows.loc["up", "slice_number"].tolist() == [7, 6, 5, 4]
     assert rows.loc["up", "position"].tolist() == [6, 5, 4, 3]

@@ -35,7 +35,7 @@ ROWS, COLUMNS, SPACING = 40, 50, (1.0, 0.8)  # 40 mm each way
 #: patient's mm, DICOM's axes (+x left, +y back, +z head) of the middle of the marker
 MARKER = np.array([9.0, -7.0, 21.0])
 MIDDLE = np.array([0.0, 0.0, 10.0])  # of all that is scanned
-HEIGHTS = np.arange(-9.5, 30.0, 1.0)  # 40 slices
+HEIGHTS: list[float] = np.arange(-9.5, 30.0, 1.0).tolist()  # 40 slices
 
 
 def basis(orientation: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
