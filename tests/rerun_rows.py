@@ -144,6 +144,13 @@ ROWS = [
     Row("folds.select", "0.5", names("assign_folds") | FITTED),
     Row("folds.run", "[0, 1]", OTHER_FOLD, planned=True),
     Row("methods.*.targets", "truth", TEACHER | TEACHERS_ENDING, given=f"{METHOD}.rounds=1", planned=True),
+    Row(
+        "methods.*.view",
+        "small",
+        names("plan_cache, ingest train 0, ingest test 0") | TAUGHT,
+        given="views.small={extends: slice, pixels: 24}",
+        planned=True,
+    ),
     Row("methods.*.labels.assign", "localized", PARTS | LOCALIZING["presence"] | OWN_LABELS, planned=True),
     Row("methods.*.labels.localizer", "other", LOCALIZING["other"] | OWN_LABELS, given=BY_LOCALIZER, planned=True),
     Row("methods.*.labels.soft", "false", OWN_LABELS, given=BY_LOCALIZER, planned=True),
@@ -283,7 +290,7 @@ ROWS = [
 ]
 
 KINDS = ("slice", "crop", "volume")
-ONE_VALUE = {"methods.*.family", "methods.*.view", "localizers.*.view", *(f"views.{kind}.kind" for kind in KINDS)}
+ONE_VALUE = {"methods.*.family", "localizers.*.view", *(f"views.{kind}.kind" for kind in KINDS)}
 
 # The evidence has a chain of its own: three arms, of which each can be another method or another round.
 EVIDENCE = """\

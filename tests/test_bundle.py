@@ -16,6 +16,8 @@ from cspine.bundles.layout import CONFIG, MANIFEST, README, model_name
 from cspine.bundles.manifest import read_bundle
 from cspine.bundles.points import ASSUMED, point_of
 from cspine.bundles.seen import unseen
+from cspine.bundles.unfit import why_unfit
+from cspine.config import complete_config, read_yaml
 from cspine.errors import CspineError
 from cspine.fingerprint import closure, foreign_to
 from cspine.folds import roles_of
@@ -25,6 +27,7 @@ from cspine.studies import LABELS, UID
 from cspine.submission import training_prior
 from cspine.tables import read_table
 from small_bundles import PROJECT, rewrite_manifest, small_bundle
+from smoke_projects import ROOT
 
 FILES = (model_name(0), model_name(1), CONFIG, README, wheel_name(PROJECT))
 
@@ -167,3 +170,21 @@ def test_another_version_within_the_ranges_is_no_departure_and_one_outside_is_na
 
 def test_the_prior_of_a_bundle_names_every_label(made: Path) -> None:
     assert set(read_bundle(made).manifest["prior"]) == set(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("localized_ensemble", "methods.localized_ensemble.members: found 2 models"),
+        ("cnn_3d", "methods.cnn_3d.family: volume_cnn judges a study as a whole"),
+        ("cnn_lstm", "methods.cnn_lstm.family: vertebra_sequence judges a vertebra as a whole"),
+    ],
+)
+def test_a_method_that_a_bundle_cannot_hold_is_said_with_its_key_and_those_it_can(method: str, words: str) -> None:
+    schema = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
+    methods = complete_config(read_yaml(ROOT / "config.yaml"), schema)["methods"]
+    why = why_unfit(methods, method)
+    assert why.startswith(words)
+    fit = set(why.split("submission.method: ")[1].split(", "))
+    assert {"semi_supervised", "single_head", "multi_head"} <= fit and method not in fit
+    assert not any(why_unfit(methods, other) for other in fit)

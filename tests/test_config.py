@@ -123,6 +123,10 @@ def test_every_shipped_config_is_valid_and_fits_every_stage(preset: Path | None)
         ),
         ("methods.semi_supervised.network.trainable=head", "head needs network.weights"),
         (
+            "methods.semi_supervised.view=volume",
+            "methods.semi_supervised.view: 'volume' is no view of the kind slice; those are: slice",
+        ),
+        (
             "methods.semi_supervised.network.colour=learned",
             "methods.semi_supervised.network.colour: learned maps a slice alone to three channels; expected "
             "neighbours: 0, found 1",

@@ -4,6 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cspine.blocks import labels_round
+from cspine.bundles.unfit import why_unfit
 from cspine.errors import CspineError
 from cspine.layers import (
     in_member,
@@ -339,18 +340,8 @@ def bundle_to_evaluate(wildcards):
 
 def models_to_bundle(wildcards):
     """The submitted method's models; what `cspine predict` cannot do is said before anything is made."""
-    block = config["methods"][SUBMITTED]
-    bundled = [name for name in OF_UNIT["slice"] if not config["methods"][name]["members"]]
-    unfit = {
-        "family": f"{block['family']} judges more than single slices" if SUBMITTED not in OF_UNIT["slice"] else "",
-        "members": f"its {len(block['members'])} models are averaged slice by slice" if block["members"] else "",
-    }
-    for key, why in unfit.items():
-        if why:
-            raise WorkflowError(
-                f"methods.{SUBMITTED}.{key}: {why}, which a bundle cannot hold yet; expected submission.method: "
-                f"{' or '.join(bundled) or 'a method of one model that judges slices'}, or only the target submission"
-            )
+    if why := why_unfit(config["methods"], SUBMITTED):
+        raise WorkflowError(why)
     return folds_of(SUBMITTED, "model.safetensors")
 
 

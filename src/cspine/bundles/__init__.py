@@ -6,4 +6,5 @@ points      from which probability on a vertebra is called suspicious
 seen        which studies its models learnt from, told without naming them
 readme      the bundle's own README
 needs       the libraries that predicting imports
+unfit       which methods it cannot hold yet
 """
