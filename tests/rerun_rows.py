@@ -290,7 +290,7 @@ ROWS = [
 ]
 
 KINDS = ("slice", "crop", "volume")
-ONE_VALUE = {"methods.*.family", "localizers.*.view", *(f"views.{kind}.kind" for kind in KINDS)}
+ONE_VALUE = {"methods.*.family", *(f"views.{kind}.kind" for kind in KINDS)}
 
 # The evidence has a chain of its own: three arms, of which each can be another method or another round.
 EVIDENCE = """\
@@ -384,6 +384,13 @@ PARTED = frozenset(
 )
 LOCALIZER_ROWS = [
     Row("localizers.*.family", "slice_cnn", RELEARNT),
+    Row(
+        "localizers.*.view",
+        "small",
+        names("plan_cache, ingest train 0, ingest test 0") | RELEARNT,
+        given="views.small={extends: slice, pixels: 24}",
+        planned=True,
+    ),
     Row("localizers.*.network", "test_resnet", RELEARNT, under=".name"),
     Row("localizers.*.training", "1e-3", RELEARNT, under=".learning_rate"),
     Row("localizers.*.augment", "90", RELEARNT, under=".rotation"),
