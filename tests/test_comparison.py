@@ -24,7 +24,7 @@ from comparison_inputs import (
     run_stage,
 )
 from cspine.bootstrap import Measured, mean, resample_counts
-from cspine.comparison.aggregation import SOURCE, Ways, noisy_or_of
+from cspine.comparison.aggregation import SOURCE, Ways
 from cspine.comparison.figures import smallest
 from cspine.errors import CspineError
 from cspine.metric import exam_losses, weighted_log_loss
@@ -177,14 +177,7 @@ def test_a_reference_that_is_not_compared_is_refused() -> None:
         replace(config_of(), reference="other")
 
 
-def test_the_noisy_or_is_over_the_most_probable_vertebrae() -> None:
-    vertebrae = np.array([[0.5, 0.1, 0.2, 0.0, 0.0, 0.0, 0.4]])
-    expected = {1: 0.5, 2: 1 - 0.5 * 0.6, 3: 1 - 0.5 * 0.6 * 0.8, 7: 1 - 0.5 * 0.6 * 0.8 * 0.9}
-    for most, value in expected.items():
-        assert noisy_or_of(vertebrae, most) == pytest.approx([value])
-
-
-def test_its_ends_are_the_ways_called_max_and_noisy_or() -> None:
+def test_the_ends_of_the_noisy_or_are_the_ways_called_max_and_noisy_or() -> None:
     _, top = highest_slices(PREDICTIONS["knowing"][0], 3)
     ways = Ways.of(PREDICTIONS["knowing"][0], FOLDS, 0, METHODS[2])
     for most, name in ((1, "max"), (7, "noisy_or")):

@@ -56,14 +56,8 @@ class Ways:
             most: N, how many vertebrae the patient's noisy-or is over.
             clip: probabilities are kept this far from 0 and 1.
         """
-        vertebrae = aggregate(self.top, vertebra, "max")[:, 1:]
-        values = np.clip(np.column_stack([noisy_or_of(vertebrae, most), vertebrae]), clip, 1 - clip)
+        values = np.clip(aggregate(self.top, vertebra, f"noisy_or_of_{most}"), clip, 1 - clip)
         return self.studies.assign(**dict(zip(LABELS, values.T, strict=True)))
-
-
-def noisy_or_of(vertebrae: Floats, most: int) -> Floats:
-    """1 - prod(1 - p) over the ``most`` most probable vertebrae: (studies, 7) -> (studies,)."""
-    return np.asarray(1 - np.prod(1 - np.sort(vertebrae, axis=1)[:, ::-1][:, :most], axis=1))
 
 
 def vertebra_ways(method: ComparedMethod) -> list[str]:
