@@ -24,13 +24,13 @@ from comparison_inputs import (
     run_stage,
 )
 from cspine.bootstrap import Measured, mean, resample_counts
-from cspine.comparison.aggregation import SOURCE, Ways
+from cspine.comparison.aggregation import SOURCE, Ways, aggregation_rows, evidence_ways, predicted_columns
 from cspine.comparison.figures import smallest
 from cspine.errors import CspineError
 from cspine.metric import exam_losses, weighted_log_loss
 from cspine.predictions import aggregate, highest_slices
 from cspine.scores import measure
-from cspine.studies import LABELS, UID, VERTEBRAE
+from cspine.studies import LABELS, PRESENCE, UID, VERTEBRAE
 from cspine.submission import training_prior
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/comparison.md").read_text(encoding="utf-8")
@@ -194,6 +194,17 @@ def test_every_way_is_scored_on_the_studies_of_the_table_and_beside_the_source(c
     plain = ways[(ways["vertebra"] == "max") & (ways["same_as"] == "max")]
     for row in plain.to_dict("records"):  # the methods of this test were aggregated so, without calibration
         assert row["loss_per_exam"] == pytest.approx(compared.row(row["method"], row["cohort"])["loss_per_exam"])
+
+
+def test_localized_evidence_is_the_fracture_where_the_model_sees_the_vertebra() -> None:
+    table = PREDICTIONS["knowing"][0].copy()
+    table[list(PRESENCE)] = 0.5
+    method = replace(METHODS[2], evidence=["localized"])
+    assert evidence_ways(method) == ["fracture", "localized"] and "present_C7" in predicted_columns(method)
+    plain, seen = (Ways.of(table, FOLDS, 0, method, way).top for way in evidence_ways(method))
+    np.testing.assert_allclose(seen, plain / 2)
+    rows = aggregation_rows(method, [table, table], KNOWN, config_of())
+    assert [row["evidence"] for row in rows] == ["fracture"] * 28 + ["localized"] * 28
 
 
 def test_vertebrae_judged_whole_have_one_way_and_whole_studies_none(tmp_path: Path) -> None:

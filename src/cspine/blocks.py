@@ -343,6 +343,7 @@ def _compared(config: Config, name: str) -> Block:
         "family": block["family"],
         "unit": unit_of(block["family"]),
         "vertebra": block["aggregate"]["vertebra"],
+        "evidence": block["aggregate"].get("evidence", ["fracture"]),
         "members": max(1, len(block["members"])),
         "localizers": localizers_to_judge(config, name),
     }

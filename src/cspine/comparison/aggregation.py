@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cspine.comparison.figures import Studies
 from cspine.folds import roles_of
 from cspine.metric import NORMALISATIONS, Floats, exam_losses, exam_weights
 from cspine.predictions import aggregate, highest_slices, slices_taken
+from cspine.slice_evidence import columns_for
 from cspine.studies import LABELS, UID, VERTEBRAE
 
 #: N -> the loss that S1d prints for it, cross-validated on the real training studies
@@ -41,9 +43,17 @@ class Ways:
     top: Floats
 
     @classmethod
-    def of(cls, predictions: pd.DataFrame, folds: pd.DataFrame, fold: int, method: ComparedMethod) -> Ways:
-        """Of predictions.parquet of one fold."""
-        studies, top = highest_slices(predictions, max(slices_taken(way) for way in vertebra_ways(method)))
+    def of(
+        cls,
+        predictions: pd.DataFrame,
+        folds: pd.DataFrame,
+        fold: int,
+        method: ComparedMethod,
+        evidence: str = "fracture",
+    ) -> Ways:
+        """Of predictions.parquet of one fold, by what counts of a slice (cspine.slice_evidence)."""
+        most = max(slices_taken(way) for way in vertebra_ways(method))
+        studies, top = highest_slices(predictions, most, evidence=evidence)
         role = studies[UID].map(roles_of(folds, fold)).fillna("unlabelled")
         cohort = np.where(studies["cohort"] == "train", role, "test")
         return cls(studies[[UID]].assign(cohort=cohort), top)
@@ -65,6 +75,16 @@ def vertebra_ways(method: ComparedMethod) -> list[str]:
     return list(dict.fromkeys(["max", *(method.vertebra if method.unit == "slice" else [])]))
 
 
+def evidence_ways(method: ComparedMethod) -> list[str]:
+    """What may count of a method's slices, the fracture alone first."""
+    return list(dict.fromkeys(["fracture", *(method.evidence if method.unit == "slice" else [])]))
+
+
+def predicted_columns(method: ComparedMethod) -> list[str]:
+    """What the ways look at in predictions.parquet."""
+    return ["cohort", UID, *columns_for(evidence_ways(method))]
+
+
 def aggregation_rows(
     method: ComparedMethod, predictions: list[pd.DataFrame], studies: Studies, config: CompareConfig
 ) -> list[dict[str, Any]]:
@@ -76,14 +96,15 @@ def aggregation_rows(
         studies: what is known of them.
         config: see CompareConfig.
     """
-    ways = [Ways.of(t, studies.folds, f, method) for f, t in zip(config.folds_run, predictions, strict=True)]
     rows = []
-    for vertebra in vertebra_ways(method):
-        for most, printed in SOURCE.items():
+    for evidence in evidence_ways(method):
+        folds = zip(config.folds_run, predictions, strict=True)
+        ways = [Ways.of(table, studies.folds, fold, method, evidence) for fold, table in folds]
+        for vertebra, (most, printed) in product(vertebra_ways(method), SOURCE.items()):
             tables = [fold.probabilities(vertebra, most, config.clip) for fold in ways]
             for cohort, scored in studies.scored(method.name, tables, config).items():
                 counts = resample_counts(len(scored.uids), config.bootstrap, config.seed)
-                row: dict[str, Any] = {"cohort": cohort, "method": method.name}
+                row: dict[str, Any] = {"cohort": cohort, "method": method.name, "evidence": evidence}
                 row["vertebra"] = vertebra if method.unit == "slice" else PER_STUDY
                 row |= {"patient": f"noisy_or_of_{most}", "same_as": SAME.get(most, ""), "studies": len(scored.uids)}
                 for form in NORMALISATIONS:
@@ -98,5 +119,5 @@ def aggregation_table(found: Mapping[str, list[dict[str, Any]]]) -> pd.DataFrame
     """comparison_aggregation.csv: the rows of all methods that have ways to choose from, by cohort."""
     rows = [row for of_method in found.values() for row in of_method]
     numbers = [f"loss_{form}{end}" for form in NORMALISATIONS for end in ("", "_low", "_high")]
-    columns = ["cohort", "method", "vertebra", "patient", "same_as", "studies", *numbers, "source_loss"]
+    columns = ["cohort", "method", "evidence", "vertebra", "patient", "same_as", "studies", *numbers, "source_loss"]
     return pd.DataFrame(rows, columns=columns).sort_values("cohort", kind="stable", ignore_index=True)

@@ -152,7 +152,8 @@ def _published(records: Sequence[Row]) -> Table:
 def _ways(cohort: str, rows: pd.DataFrame) -> Row:
     """A table for each method: a row for each N, a column for each way to a vertebra."""
     tables = []
-    for method, own in rows.groupby("method", sort=False):
+    localized = np.where(rows["evidence"] == "localized", ", localized", "")
+    for method, own in rows.assign(vertebra=rows["vertebra"] + localized).groupby("method", sort=False):
         columns = list(dict.fromkeys(own["vertebra"]))
         lines = []
         for patient, of_patient in own.groupby("patient", sort=False):

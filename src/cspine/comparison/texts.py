@@ -149,7 +149,7 @@ def _best_ways(ways: pd.DataFrame) -> list[str]:
     rows = ways[ways["cohort"] == cohort]
     least = rows.loc[rows.groupby("method", sort=False)["loss_per_exam"].idxmin()]
     lines = [
-        f"{row['method']}: {row['vertebra']}, {row['patient']}: {estimate(row, 'loss_per_exam')}"
+        f"{row['method']}: {row['evidence']}, {row['vertebra']}, {row['patient']}: {estimate(row, 'loss_per_exam')}"
         for row in least.to_dict("records")
     ]
     return [

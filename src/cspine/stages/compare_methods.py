@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cspine.bootstrap import resample_counts
-from cspine.comparison.aggregation import aggregation_rows, aggregation_table
+from cspine.comparison.aggregation import aggregation_rows, aggregation_table, predicted_columns
 from cspine.comparison.config import CompareConfig, ComparedMethod
 from cspine.comparison.figures import Entry, Studies, rows_of
 from cspine.comparison.files import Files
@@ -20,11 +20,8 @@ from cspine.model_headers import parameters_of
 from cspine.progress import say
 from cspine.scores import read_truth
 from cspine.stage import InPath, OutCopy
-from cspine.studies import UID, VERTEBRAE
 from cspine.tables import read_table
 from cspine.writing import write_whole
-
-PREDICTED = ["cohort", UID, *VERTEBRAE]  #: what the ways to aggregate look at
 
 
 def compare_methods(
@@ -77,7 +74,7 @@ def compare_methods(
     of_methods = pd.DataFrame([_of_method(entry, files, known, config) for entry in entries])
     found = figures.merge(of_methods, on="method", how="left", validate="m:1")
     ways = aggregation_table({
-        m.name: aggregation_rows(m, [read_table(path, PREDICTED) for path in paths], known, config)
+        m.name: aggregation_rows(m, [read_table(path, predicted_columns(m)) for path in paths], known, config)
         for m, paths in files.by_method("predictions")
         if m.unit != "study"
     })  # fmt: skip
