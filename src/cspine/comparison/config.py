@@ -16,9 +16,8 @@ class ComparedMethod:
     family: str
     unit: str  # slice | vertebra | study: what one example of it is
     vertebra: list[str]  # how its slices may become a vertebra, as of aggregate.vertebra
-    evidence: list[str] = field(
-        default_factory=lambda: ["fracture"]
-    )  # what counts of a slice, as of aggregate.evidence
+    # what counts of a slice, as of aggregate.evidence
+    evidence: list[str] = field(default_factory=lambda: ["fracture"])
     members: int = 1  # models of a fold that are averaged
     localizers: list[str] = field(default_factory=list)  # that must have spoken before it can judge a new study
 
