@@ -383,7 +383,7 @@ PARTED = frozenset(
     )
 )
 LOCALIZER_ROWS = [
-    Row("localizers.*.family", "slice_cnn", RELEARNT),
+    Row("localizers.*.family", "slice_cnn", RELEARNT, given="methods.cnn_lstm.labels.localizer=segmentation"),
     Row(
         "localizers.*.view",
         "small",
