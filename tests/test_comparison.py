@@ -246,6 +246,7 @@ def test_every_column_is_documented_and_no_other(compared: Compared) -> None:
 
 def test_a_method_on_other_studies_than_the_others_is_refused(tmp_path: Path) -> None:
     first, second = TABLES["guessing"]
-    gone = first.loc[first["cohort"] == "heldout", UID].iloc[0]
+    own = first.loc[first["cohort"] == "heldout", UID].iloc[0]
+    strange = first.assign(**{UID: first[UID].replace(own, "of another fold")})
     with pytest.raises(CspineError, match=r"fold 0 are not those of folds\.parquet"):
-        run_stage(tmp_path, tables={**TABLES, "guessing": [first[first[UID] != gone], second]})
+        run_stage(tmp_path, tables={**TABLES, "guessing": [strange, second]})

@@ -208,12 +208,15 @@ def study_probabilities_of(
     """Every predicted study's 8 probabilities with its cohort, and how they came about.
 
     Of the labels only those of the select studies are looked at. Training studies carry their role in this
-    fold as cohort ("unlabelled" where train.csv does not have them or the audit excludes them), test studies "test".
+    fold as cohort ("unlabelled" where train.csv does not have them or the audit excludes them), test studies "test". A
+    study of which nothing was judged (all NaN: it has no pixels in the view) is left out, for the prior.
 
     Raises:
         CspineError: a select study without predictions.
     """
     roles = roles_of(folds, config.fold)
+    unseen = set(predictions.loc[predictions[list(VERTEBRAE)].isna().all(axis=1), UID])  # no pixels in the view
+    predictions = predictions[~predictions[UID].isin(unseen)]
     found = {
         evidence: highest_slices(predictions, config.most_slices(), judged_by(*config.patient), evidence)
         for evidence in config.evidence
@@ -222,7 +225,7 @@ def study_probabilities_of(
     role = table[UID].map(roles).fillna("unlabelled")
     table["cohort"] = np.where(table["cohort"] == "train", role, "test")
     select = (table["cohort"] == "select").to_numpy()
-    missing = sorted(set(roles.index[roles == "select"]) - set(table.loc[select, UID]))
+    missing = sorted(set(roles.index[roles == "select"]) - unseen - set(table.loc[select, UID]))
     if missing:
         raise CspineError(f"predictions: {len(missing)} select studies have none, the first is {missing[0]}")
     labels = studies[studies["cohort"] == "train"].set_index(UID)[list(LABELS)]

@@ -60,6 +60,8 @@ def score_heldout_studies(
 ) -> Scored:
     """Every held-out study of the folds run, by its own fold's model and beside its own fold's constants.
 
+    One that no model judged (it has no pixels in the method's view) counts with its fold's constant.
+
     Raises:
         CspineError: a table's held-out studies are not those of its fold.
     """
@@ -68,20 +70,25 @@ def score_heldout_studies(
             f"score: {len(tables)} study_probabilities for folds {config.folds_run}; expected one for each"
         )
     labels = _labels(studies)
-    probability, uids, constants = [], [], []
+    probability, uids, constants, by_prior = [], [], [], 0
     for fold, table in zip(config.folds_run, tables, strict=True):
         heldout = table[table["cohort"] == "heldout"].sort_values(UID)
         roles = roles_of(folds, fold)
-        if list(heldout[UID]) != sorted(roles.index[roles == "heldout"]):
+        due = sorted(roles.index[roles == "heldout"])
+        if not set(heldout[UID]) <= set(due) or heldout.empty:
             raise CspineError(
                 f"score: the held-out studies of the table for fold {fold} are not those of folds.parquet"
             )
         training = _constants(labels.loc[sorted(roles.index[roles != "heldout"])], config.constant_clip)
-        constants.append({form: np.tile(row, (len(heldout), 1)) for form, row in training.items()})
-        probability.append(heldout[list(LABELS)].to_numpy(dtype=np.float64))
-        uids += list(heldout[UID])
+        constants.append({form: np.tile(row, (len(due), 1)) for form, row in training.items()})
+        values = heldout.set_index(UID)[list(LABELS)].reindex(due).to_numpy(dtype=np.float64, copy=True)
+        absent = np.isnan(values).any(axis=1)  # without pixels in the method's view
+        values[absent] = training[config.normalisation]
+        by_prior += int(absent.sum())
+        probability.append(values)
+        uids += due
     joined = {form: np.concatenate([c[form] for c in constants]) for form in NORMALISATIONS}
-    return Scored("heldout", truth_of(labels.loc[uids]), np.concatenate(probability), joined, uids=uids)
+    return Scored("heldout", truth_of(labels.loc[uids]), np.concatenate(probability), joined, by_prior, uids)
 
 
 def score_test_studies(

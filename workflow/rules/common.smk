@@ -27,7 +27,6 @@ except CspineError as error:
 config = PLAN.config
 METHODS = sorted(config["methods"])
 LOCALIZERS = sorted(config["localizers"])
-FRACTURE_METHODS = [name for name in METHODS if config["methods"][name]["targets"] != "presence"]
 OF_UNIT = {unit: [n for n in METHODS if unit_of(config["methods"][n]["family"]) == unit] for unit in UNITS}
 SUBMITTED = config["submission"]["method"]
 SHARDS = range(config["data"]["shards"])

@@ -104,9 +104,9 @@ rule evaluate:
 
 
 rule error_analysis:
-    """What every method gets wrong, and the submission where the truth of the test studies is known."""
+    """What the submitted method gets wrong, and the submission where the truth of the test studies is known."""
     input:
-        methods=expand("results/{method}/errors/errors.txt", method=FRACTURE_METHODS),
+        method=f"results/{SUBMITTED}/errors/errors.txt",
         submission="results/submission_errors/errors.txt" if PLAN.is_phantom else [],
     log:
         "logs/error_analysis.txt",

@@ -119,6 +119,13 @@ def thresholds_of(uids: Sequence[str], folds: pd.DataFrame, points: Points, kind
     return np.array([points[fold_of[uid]][kind].threshold for uid in uids])
 
 
+def slices_said(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The slices of predictions.parquet; none where a method judges whole studies or vertebrae, with a row for each."""
+    if set(KEY) <= set(predictions.columns):
+        return predictions
+    return predictions.iloc[:0].assign(slice_number=np.int32(0))
+
+
 def _select(table: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
     return table[table[UID].isin(roles.index[roles == "select"])]
 

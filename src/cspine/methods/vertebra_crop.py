@@ -22,7 +22,7 @@ from cspine.methods.encoders import COLOURS, encoder_of, features_of, norm_of
 from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.training_config import TrainingConfig
-from cspine.vertebrae.examples import VertebraExamples, with_pixels
+from cspine.vertebrae.examples import VertebraExamples
 from cspine.vertebrae.judging import by_vertebra
 from cspine.vertebrae.loss import VertebraLoss
 
@@ -122,7 +122,7 @@ def examples(
     from cspine.augment import AugmentConfig
 
     how = AugmentConfig(**augment) if augment is not None else None
-    (own,) = with_pixels([judged(table, network.vertebra)], shards)
+    own = judged(table, network.vertebra)
     if augment is not None and not len(own):
         raise CspineError(
             f"network.vertebra: the training set has no known label of {network.vertebra} in its {len(table)} rows; "
@@ -147,7 +147,7 @@ def predict_studies(
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities (8,) of each study, patient_overall and C1..C7; NaN for what it does not judge.
 
-    That is the patient, other vertebrae, and a study without a crop in the cache.
+    That is the patient and other vertebrae.
 
     ASSUME: a vertebra's probability is the mean over its slices; the source stops at the single crop.
 
@@ -160,6 +160,6 @@ def predict_studies(
         batch_size: crops at once, of one study only.
         loader_workers: processes that read and cut; 0 = this one.
     """
-    own = with_pixels([judged(table, network.vertebra) for table in tables], shards)
+    own = [judged(table, network.vertebra) for table in tables]
     data = VertebraExamples(pd.concat(own), shards, network.pixels, None, 0, apart=True, copies=COLOURS)
     return by_vertebra(network, own, data, device, precision, batch_size, loader_workers)

@@ -22,7 +22,7 @@ from cspine.methods.encoders import encoder_of, features_of, norm_of
 from cspine.models import load_model
 from cspine.precision import Precision
 from cspine.training_config import TrainingConfig
-from cspine.vertebrae.examples import VertebraExamples, with_pixels
+from cspine.vertebrae.examples import VertebraExamples
 from cspine.vertebrae.judging import by_vertebra
 from cspine.vertebrae.loss import VertebraLoss
 
@@ -126,7 +126,6 @@ def examples(
     from cspine.augment import AugmentConfig
 
     how = AugmentConfig(**augment) if augment is not None else None
-    (table,) = with_pixels([table], shards)
     return _filled(VertebraExamples(table, shards, network.pixels, how, seed), network.stacks)
 
 
@@ -141,8 +140,6 @@ def predict_studies(
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities (8,) of each study, patient_overall (NaN: it judges no patient) and C1..C7.
 
-    A study without a crop in the cache is not judged: all NaN.
-
     Args:
         network: a finished one.
         tables: the rows of one study each in vertebrae.parquet.
@@ -152,9 +149,8 @@ def predict_studies(
         batch_size: vertebrae at once, of one study only.
         loader_workers: processes that read and cut; 0 = this one.
     """
-    own = with_pixels(tables, shards)
-    data = _filled(VertebraExamples(pd.concat(own), shards, network.pixels, None, 0), network.stacks)
-    return by_vertebra(network, own, data, device, precision, batch_size, loader_workers)
+    data = _filled(VertebraExamples(pd.concat(tables), shards, network.pixels, None, 0), network.stacks)
+    return by_vertebra(network, tables, data, device, precision, batch_size, loader_workers)
 
 
 def _filled(data: VertebraExamples, stacks: int) -> VertebraExamples:

@@ -13,6 +13,7 @@ from cspine.analysis.cohorts import (
     choose_points,
     heldout_cohort,
     points_table,
+    slices_said,
     test_cohort,
 )
 from cspine.analysis.confusion import confusion_rows, threshold_table
@@ -90,7 +91,7 @@ def analyse_errors(
         labels: labels/slices.parquet.
         presence: labels/presence.parquet.
         study_probabilities: one table for each of config.folds_run, in its order.
-        predictions: of the same models, likewise.
+        predictions: of the same models, likewise; of a method that judges no slices nothing is said of slices.
         points: the thresholds chosen on the select studies, per fold.
         confusion: counts and rates at 0.5 and at these.
         thresholds: accuracy and F1 against threshold.
@@ -111,7 +112,9 @@ def analyse_errors(
     """
     study_table, fold_table = read_table(studies), read_table(folds)
     answers = Answers(
-        config.folds_run, [read_table(p) for p in study_probabilities], [read_table(p) for p in predictions]
+        config.folds_run,
+        [read_table(p) for p in study_probabilities],
+        [slices_said(read_table(p)) for p in predictions],
     )
     boxed = truth_of_boxes(read_table(labels), read_table(presence), study_table)
     chosen = choose_points(answers, study_table, fold_table, boxed)

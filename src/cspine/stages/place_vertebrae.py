@@ -54,7 +54,8 @@ def place_vertebrae(
     table = index.merge(said.drop(columns="source"), on=KEY, how="left", validate="1:1").sort_values(KEY)
     places = _crops_of(read_table(crops, [*STUDY, *PLACE]))
     rows = []
-    for (cohort, uid), of_study in table.groupby(STUDY, sort=True):
+    for key, of_study in table.groupby(STUDY, sort=True):
+        cohort, uid = map(str, key)
         if (cohort, uid) not in places:
             raise CspineError(
                 f"{crops}: no row for study {uid} of cohort {cohort}; expected one for every study of {slices}"

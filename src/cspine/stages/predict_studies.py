@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from cspine.cached_studies import without_pixels
 from cspine.devices import device_of
 from cspine.errors import CspineError
 from cspine.members import mean_of_members
@@ -56,7 +57,7 @@ def predict_studies(
         studies: index/studies.parquet.
         shards: the cache of the view, both cohorts.
         predictions: cohort, StudyInstanceUID, patient_overall, C1..C7 in 0..1 (NaN: no member judges it), one row a
-            study, by cohort and StudyInstanceUID.
+            study, by cohort and StudyInstanceUID; a study without pixels in the view is all NaN.
         parts: a folder for the finished members.
         vertebrae: where each vertebra of each study lies (stage place_vertebrae), for families that judge vertebrae.
         config: see PredictStudiesConfig.
@@ -65,10 +66,16 @@ def predict_studies(
     torch.set_num_threads(config.threads)
     tables = tables_of(read_table(studies), read_table(vertebrae) if vertebrae is not None else None)
     kept = [Path(parts) / f"member-{number}.parquet" for number in range(len(models))]
-    found = [_of_member(family, model, tables, shards, path, config) for model, path in zip(models, kept, strict=True)]
+    lost = without_pixels([table[UID].iloc[0] for table in tables], shards, "predict_studies")
+    there = [table for table in tables if table[UID].iloc[0] not in lost]
+    if not there:
+        raise CspineError(
+            f"no readable study has pixels in the view {config.view}; the findings beside its shards say why"
+        )
+    found = [_of_member(family, model, there, shards, path, config) for model, path in zip(models, kept, strict=True)]
     keys = pd.concat([table[STUDY].iloc[:1] for table in tables], ignore_index=True)
-    values = mean_of_members(found)
-    table = pd.concat([keys, pd.DataFrame(values, columns=list(LABELS), index=keys.index)], axis=1)
+    judged = pd.DataFrame(mean_of_members(found), columns=list(LABELS), index=keys.index[~keys[UID].isin(lost)])
+    table = pd.concat([keys, judged.reindex(keys.index)], axis=1)
     say(f"predict_studies: {len(table)} studies by {len(models)} model{'s' if len(models) > 1 else ''}")
     write_table(table, predictions)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cspine.cached_studies import with_pixels
 from cspine.checkpoint import Checkpoints
 from cspine.end_state import End, read_end, write_end
 from cspine.errors import CspineError
@@ -74,7 +75,7 @@ def train(
         CspineError: nothing to train on, or the network, its weights or a key of ``training`` cannot be had.
     """
     family = importlib.import_module(module_of(config.family))
-    table = read_table(training_set)
+    table = with_pixels(read_table(training_set), shards, "train")
     taught, watched = (table[table["role"] == role] for role in ("train", "select"))
     _check(taught, training_set, config)
     loss, network_config = family.loss(config.training), family.NetworkConfig(**config.network)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from cspine.cache.reading import SliceCache
 from cspine.examples import Example, Examples, Item
 from cspine.hashing import seed_of
-from cspine.progress import say
 from cspine.studies import UID
 from cspine.vertebrae.crops import cut
 from cspine.vertebrae.placing import CORNERS
@@ -95,16 +94,6 @@ class VertebraExamples(Examples):
             self._augmentation = Augmentation(how, self.pixels, stacked=True)
         image = self._augmentation(np.atleast_3d(cv2.merge(list(stack))), seed)
         return np.stack(cv2.split(np.ascontiguousarray(image)))
-
-
-def with_pixels(tables: Sequence[pd.DataFrame], shards: Sequence[Path]) -> list[pd.DataFrame]:
-    """``tables`` without the rows of studies that the cache lacks: one that could not be read again has no crop."""
-    cache = SliceCache(shards)
-    uids = {uid for table in tables for uid in table[UID].unique()}
-    lost = {uid for uid in uids if uid not in cache}
-    if lost:
-        say(f"vertebrae: {len(lost)} studies have no crop (the findings of the view say why), e.g. {min(lost)}")
-    return [table[~table[UID].isin(lost)] for table in tables]
 
 
 def _stacked(lists: pd.Series, kind: Any) -> NDArray[Any]:
