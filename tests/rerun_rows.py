@@ -184,6 +184,7 @@ ROWS = [
     Row("methods.*.training.optimizer", "sgd", TAUGHT),
     Row("methods.*.training.weight_decay", "0.5", TAUGHT),
     Row("methods.*.training.schedule", "constant", TAUGHT),
+    Row("methods.*.training.cycles", "2", TAUGHT),
     Row("methods.*.training.warmup_steps", "2", TAUGHT, given=f"{METHOD}.training.epoch_steps=4"),
     Row("methods.*.training.min_learning_rate", "4e-3", TAUGHT),
     Row("methods.*.training.ema", "0", TAUGHT),

@@ -44,6 +44,13 @@ def test_a_falling_schedule_falls_all_the_way_over_all_steps(schedule: str) -> N
     assert 0.1 < found[-1] < 0.13
 
 
+def test_a_schedule_of_two_cycles_falls_twice_from_the_highest_rate() -> None:
+    once, twice = rates(20, schedule="cosine"), rates(40, schedule="cosine", cycles=2)
+    assert twice == pytest.approx([*once, *once])
+    with pytest.raises(CspineError, match=r"warmup_steps: found 20, but the training has 40 steps in all, in 2 cycles"):
+        rates(40, schedule="cosine", cycles=2, warmup_steps=20)
+
+
 def test_poly_is_a_straight_line() -> None:
     assert rates(4, schedule="poly") == pytest.approx([1.0, 0.75, 0.5, 0.25])
 

@@ -159,6 +159,8 @@ def _of_training(path: list[Any], training: Config) -> Iterator[Mistake]:
     if training["min_learning_rate"] > training["learning_rate"]:
         text = f"found {training['min_learning_rate']}, expected at most learning_rate, {training['learning_rate']}"
         yield [*path, "min_learning_rate"], text
+    if training.get("cycles", 1) > 1 and training["schedule"] == "constant":
+        yield [*path, "cycles"], f"found {training['cycles']}, but a constant schedule never falls; expected 1"
     steps = training["epochs"] * training["epoch_steps"]
     if 0 < steps <= training["warmup_steps"]:
         text = f"found {training['warmup_steps']}, but there are {steps} steps (epochs x epoch_steps); expected fewer"

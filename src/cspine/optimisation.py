@@ -143,21 +143,26 @@ def schedule_of(optimiser: torch.optim.Optimizer, config: TrainingConfig, total_
         raise CspineError(
             f"training.schedule: no schedule {config.schedule!r}; near it: {_near(config.schedule, SCHEDULES)}"
         )
-    if config.warmup_steps >= total_steps:
+    fall = -(-total_steps // config.cycles)
+    if config.warmup_steps >= fall:
+        in_cycles = f", in {config.cycles} cycles" if config.cycles > 1 else ""
         raise CspineError(
-            f"training.warmup_steps: found {config.warmup_steps}, but the training has {total_steps} steps in all; "
-            "expected fewer"
+            f"training.warmup_steps: found {config.warmup_steps}, but the training has {total_steps} steps in all"
+            f"{in_cycles}; expected fewer"
         )
     constant = config.schedule == "constant"
     schedule, _ = create_scheduler_v2(
         optimiser,
         sched="step" if constant else config.schedule,  # older versions of timm have no "constant"; this is what it is
-        num_epochs=total_steps,  # with one update per "epoch", all of timm's times are optimiser steps
+        # with one update per "epoch", all of timm's times are optimiser steps
+        num_epochs=fall,
         updates_per_epoch=1,
         step_on_epochs=False,
         decay_epochs=1,
         decay_rate=1.0,  # of "step": none; of "poly": its power
         min_lr=config.min_learning_rate,
+        cycle_limit=config.cycles,
+        cycle_decay=1.0,  # every fall begins as high as the first
         warmup_epochs=config.warmup_steps,
         warmup_lr=config.learning_rate / max(config.warmup_steps, 1),
     )
