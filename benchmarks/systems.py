@@ -164,6 +164,7 @@ def main() -> None:
     print(
         f"{given.preset or 'config.yaml'} on {device}, torch {torch.__version__}; a study of {SLICES} slices\n\n{HEAD}"
     )
+    torch.backends.cudnn.benchmark = True  # as in a training
     wanted = set(given.methods.split(",")) - {""}
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("localizers", "methods"):
