@@ -49,7 +49,7 @@ class Command:
 
         Localizers share their training sets, which whoever comes first builds.
         """
-        told: tuple[str, ...] = ("cohort", "shard", "fold", "inner", "round", "part")
+        told: tuple[str, ...] = ("cohort", "shard", "fold", "inner", "round", "part", "member")
         if self.stage != "build_localizer_set":
             told = ("localizer", *told)
         return " ".join([self.stage, *(self.at[name] for name in told if name in self.at)])

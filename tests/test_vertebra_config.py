@@ -10,7 +10,7 @@ import torch
 
 from cspine.blocks import block
 from cspine.config import read_yaml
-from cspine.layers import Config, completed, in_member, merged
+from cspine.layers import Config, completed, extended, in_member, merged
 from cspine.methods import vertebra_crop
 from cspine.studies import VERTEBRAE
 from cspine.vertebra_contradictions import of_vertebrae
@@ -26,7 +26,8 @@ def config_of(**changes: Any) -> Config:
     methods = {
         name: completed(merged(DEFAULT["methods"][name], changes)) for name in ("cnn_lstm", "resnet_per_vertebra")
     }
-    return {**DEFAULT, "views": VIEWS, "methods": methods}
+    localizers = {name: extended(DEFAULT["localizers"], name, "localizers") for name in DEFAULT["localizers"]}
+    return {**DEFAULT, "views": VIEWS, "methods": methods, "localizers": localizers}
 
 
 def mistakes(method: str = "cnn_lstm", **changes: Any) -> dict[str, str]:
