@@ -65,7 +65,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
             yield from of_volumes(["methods", name], block, config["views"].get(block["view"]))
         if unit_of(block["family"]) == "vertebra":
             yield from of_vertebrae(["methods", name], block, config)
-        for role in ("teacher", "student"):
+        for role in ("teacher", "student")[: block["rounds"]]:  # of one round there is no student
             in_role = merged(block, block.get(role, {}))
             network = in_role.get("network", {})
             random = network.get("weights") == "none" and in_role.get("init_from") == "none"
