@@ -96,6 +96,17 @@ def run_stage(
     return {name: read_table(folder / f"{name}.parquet") for name in TABLES}, (folder / "errors.txt").read_text()
 
 
+def test_a_method_that_judges_whole_studies_has_errors_of_studies_and_none_of_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [table[["cohort", UID, *VERTEBRAE]].groupby(["cohort", UID], as_index=False).max() for table in PREDICTIONS]
+    monkeypatch.setitem(run_stage.__globals__, "PREDICTIONS", whole)
+    tables, text = run_stage(tmp_path / "whole")
+    counts = tables["confusion"].set_index("level")[["tn", "fp", "fn", "tp"]].sum(axis=1)
+    assert counts["patient"].gt(0).all() and counts["vertebra"].gt(0).all() and counts["slice"].eq(0).all()
+    assert "nan" not in text
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, pd.DataFrame], str]:
     return run_stage(tmp_path_factory.mktemp("errors"))
