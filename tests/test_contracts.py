@@ -83,7 +83,7 @@ def test_every_family_is_used_by_a_method_or_a_localizer_of_the_config() -> None
     assert {found["family"] for found in blocks} == set(FAMILIES)
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_a_system_is_trained_saved_rebuilt_without_its_config_and_repeats(
     name: str, worlds: dict[str, World], tmp_path: Path
 ) -> None:

@@ -80,9 +80,10 @@ def test_adding_a_method_changes_no_key(package: Path) -> None:
 
 
 def test_modules_that_cannot_change_a_result_are_in_no_key(package: Path) -> None:
-    for name in sorted(CANNOT_CHANGE_A_RESULT):
-        file = name.removeprefix("cspine.").replace(".", "/") + ".py"
-        assert changed(package, file, lambda s: s + "\nADDED = 1\n") == set(), name
+    before = prints()
+    for name in sorted(CANNOT_CHANGE_A_RESULT):  # all edits at once: each look takes seconds
+        edit(package / (name.removeprefix("cspine.").replace(".", "/") + ".py"), lambda s: s + "\nADDED = 1\n")
+    assert prints() == before
 
 
 def test_every_left_out_module_exists_and_has_its_reason_beside_it() -> None:

@@ -47,7 +47,7 @@ def test_the_walk_of_the_page_ends_in_a_score_and_runs_nothing_of_others_again(p
     found = project.table("results/sagittal/fold-0/round-0/study_probabilities.parquet")
     submitted = project.table("results/semi_supervised/fold-0/round-1/study_probabilities.parquet")
     pd.testing.assert_frame_equal(found[["cohort", "StudyInstanceUID"]], submitted[["cohort", "StudyInstanceUID"]])
-    assert "sagittal on the phantom" in (project.folder / "results/sagittal/score.txt").read_text()
+    assert "sagittal on the PHANTOM" in (project.folder / "results/sagittal/score.txt").read_text()
 
 
 def test_a_mistyped_key_of_the_new_family_is_answered_with_its_own_keys(project: Project) -> None:

@@ -144,7 +144,7 @@ def test_slices_and_studies_have_the_workflows_numbers_to_the_last_bit(
         assert np.array_equal(slices, values.mean(axis=0).astype(np.float64))
         wanted = []
         for t, choice in zip(of_models, read_bundle(bundle).choices, strict=True):
-            _, top = highest_slices(t[t[UID] == uid], AggregateConfig(fold=0).most_slices(), evidence)
+            _, top = highest_slices(t[t[UID] == uid], AggregateConfig(fold=0).most_slices(), evidence=evidence)
             wanted.append(apply_choice(top, choice)[0])
         of_study = own[own["level"] != "slice"].set_index("label")["probability"]
         assert np.array_equal(of_study.loc[list(LABELS)].to_numpy(), np.mean(wanted, axis=0))

@@ -40,7 +40,7 @@ def test_localized_evidence_is_the_product_of_each_slices_own_two_numbers() -> N
     table = pd.DataFrame({"cohort": "train", UID: "a", "z_index": range(3)})
     table = table.assign(**dict.fromkeys(VERTEBRAE, 0.5), **dict.fromkeys(PRESENCE, 1.0))
     table["C2"], table["present_C2"] = [0.9, 0.4, 0.6], [0.1, 0.75, 0.25]
-    _, top = highest_slices(table, 2, "localized")
+    _, top = highest_slices(table, 2, evidence="localized")
     assert top[0, :, 1].tolist() == pytest.approx([0.3, 0.15])  # 0.4 * 0.75, 0.6 * 0.25; the 0.9 lies elsewhere
     assert top[0, :, 0].tolist() == [0.5, 0.5]
     assert highest_slices(table, 1)[1][0, 0, 1] == 0.9
@@ -86,7 +86,7 @@ def test_predictions_without_presence_are_an_error_that_names_column_and_key() -
     wrong = with_presence(0.5)
     wrong.loc[3, "present_C4"] = np.nan
     with pytest.raises(CspineError, match=f"study {wrong[UID].iloc[3]}: expected probabilities"):
-        highest_slices(wrong, 1, "localized")
+        highest_slices(wrong, 1, evidence="localized")
 
 
 def test_a_kind_of_evidence_that_is_not_known_is_an_error_that_names_those_that_are() -> None:

@@ -16,7 +16,7 @@ from cspine.methods import vertebra_crop
 from cspine.methods.vertebra_crop import CropNetwork, NetworkConfig
 from cspine.models import save_model
 from cspine.precision import Precision
-from cspine.studies import UID, VERTEBRAE
+from cspine.studies import VERTEBRAE
 from cspine.tracking import Silent
 from cspine.training import Task, fit
 from cspine.vertebrae.loss import VertebraLoss
@@ -104,18 +104,6 @@ def test_a_vertebras_probability_is_the_mean_over_its_slices(shard: Path) -> Non
         shares = torch.sigmoid(network(torch.from_numpy(np.stack(pixels))))
     found = predicted(network, [study], shard)[0]
     assert found[2] == pytest.approx(float(shares.mean()), abs=1e-6)
-
-
-def test_a_study_without_a_crop_is_neither_taught_nor_judged_and_is_named(
-    shard: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = vertebrae_table()
-    lost = table[table[UID] == "1.0"].assign(**{UID: "1.9"})
-    both = pd.concat([table, lost], ignore_index=True)
-    assert len(vertebra_crop.examples(both, [shard], network_config(), NO_AUGMENT, 0)) == len(table) * SLICES
-    found = predicted(built(network_config()), tables_of(both), shard)
-    assert np.isfinite(found[:4, 1:]).all() and np.isnan(found[4]).all()
-    assert "1 studies have no crop" in (text := "".join(capsys.readouterr())) and "1.9" in text
 
 
 def test_a_study_is_judged_the_same_to_the_bit_with_others_beside_it(shard: Path) -> None:
