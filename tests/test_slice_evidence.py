@@ -85,7 +85,7 @@ def test_predictions_without_presence_are_an_error_that_names_column_and_key() -
         study_probabilities_of(PREDICTIONS, STUDIES, FOLDS, replace(CONFIG, evidence=["localized"]))
     wrong = with_presence(0.5)
     wrong.loc[3, "present_C4"] = np.nan
-    with pytest.raises(CspineError, match=f"study {wrong[UID].iloc[3]}: expected probabilities"):
+    with pytest.raises(CspineError, match=f"study {wrong[UID].iloc[3]}: nobody judged present_C4"):
         highest_slices(wrong, 1, evidence="localized")
 
 
