@@ -74,7 +74,7 @@ class FractureLoss(Loss):
 
     def sums(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss; logits (n, len(outputs)), targets (n, len(TARGETS))."""
-        fractured, known = _known(target[:, _FRACTURED])
+        fractured, known = known_of(target[:, _FRACTURED])
         weights = self._weights(fractured, weight) * known * target[:, _TRUST]
         found = [(weights * self._losses(logits[:, _FRACTURED], fractured)).sum()]
         if self.config.patient_term:
@@ -82,17 +82,17 @@ class FractureLoss(Loss):
                 logits[:, _FRACTURED], target[:, _ANY], weight[:, None] * target[:, _TRUST_ANY]
             )
         if self.config.presence_weight > 0:
-            shown, known = _known(target[:, _PRESENT])
+            shown, known = known_of(target[:, _PRESENT])
             found.append((known * _bce(logits[:, _PRESENT], shown)).sum())
         if self.config.any_fracture_weight > 0:
-            anywhere, known = _known(target[:, _ANY])
+            anywhere, known = known_of(target[:, _ANY])
             trusted = weight[:, None] * target[:, _TRUST_ANY]
             found.append((trusted * known * _bce(logits[:, -1:], anywhere)).sum())
         return torch.stack(found)
 
     def norms(self, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss."""
-        fractured, known = _known(target[:, _FRACTURED])
+        fractured, known = known_of(target[:, _FRACTURED])
         weights = self._weights(fractured, weight) * target[:, _TRUST]
         # two sums, since the order of adding up, and so the last bit, is another with the mask
         found = [torch.where(known.bool().all(), weights.sum(), (weights * known).sum())]
@@ -100,9 +100,9 @@ class FractureLoss(Loss):
             trusted = weight[:, None] * target[:, _TRUST_ANY]
             found[0] = found[0] + _patient_weights(target[:, _ANY], trusted).sum()
         if self.config.presence_weight > 0:
-            found.append(_known(target[:, _PRESENT])[1].sum())
+            found.append(known_of(target[:, _PRESENT])[1].sum())
         if self.config.any_fracture_weight > 0:
-            found.append((weight * target[:, _TRUST_ANY][:, 0] * _known(target[:, _ANY])[1][:, 0]).sum())
+            found.append((weight * target[:, _TRUST_ANY][:, 0] * known_of(target[:, _ANY])[1][:, 0]).sum())
         return torch.stack(found)
 
     def _weights(self, target: Tensor, weight: Tensor) -> Tensor:
@@ -121,19 +121,19 @@ def _bce(logits: Tensor, target: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-def _known(target: Tensor) -> tuple[Tensor, Tensor]:
+def known_of(target: Tensor) -> tuple[Tensor, Tensor]:
     """Targets with 0 for unknown ones, and 1 where they are known."""
     unknown = target.isnan()
     return target.masked_fill(unknown, 0.0), (~unknown).to(target.dtype)
 
 
 def _patient_weights(patient: Tensor, weight: Tensor) -> Tensor:
-    patient, known = _known(patient)
+    patient, known = known_of(patient)
     return weight * (NEGATIVE_WEIGHTS[0] + (POSITIVE_WEIGHTS[0] - NEGATIVE_WEIGHTS[0]) * patient) * known
 
 
 def _patient_sum(logits: Tensor, patient: Tensor, weight: Tensor) -> Tensor:
     evidence = functional.softplus(logits).sum(1, keepdim=True)  # -log(1 - P)
     log_p = torch.log(-torch.expm1(-evidence.clamp_min(1e-7)))
-    weights, patient = _patient_weights(patient, weight), _known(patient)[0]
+    weights, patient = _patient_weights(patient, weight), known_of(patient)[0]
     return (weights * ((1 - patient) * evidence - patient * log_p)).sum()

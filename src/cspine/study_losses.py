@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
 from cspine.errors import CspineError
-from cspine.losses import Loss
+from cspine.losses import Loss, known_of
 from cspine.metric import NEGATIVE_WEIGHTS, POSITIVE_WEIGHTS
 from cspine.studies import LABELS
 from cspine.training_config import TrainingConfig
@@ -48,12 +48,12 @@ class StudyLoss(Loss):
 
     def sums(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss; logits and targets (n, 8) in the order of LABELS, targets 0..1 or NaN."""
-        labels, known = _known(target)
+        labels, known = known_of(target)
         return (self._weights(labels, weight) * known * self._losses(logits, labels)).sum()[None]
 
     def norms(self, target: Tensor, weight: Tensor) -> Tensor:
         """See Loss."""
-        labels, known = _known(target)
+        labels, known = known_of(target)
         return (self._weights(labels, weight) * known).sum()[None]
 
     def _weights(self, labels: Tensor, weight: Tensor) -> Tensor:
@@ -66,9 +66,3 @@ class StudyLoss(Loss):
         if self.config.loss == "focal":  # alpha -1: the classes are weighted by the metric's weights instead
             return sigmoid_focal_loss(logits, labels, alpha=-1, gamma=self.config.focal_gamma)
         return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-
-
-def _known(target: Tensor) -> tuple[Tensor, Tensor]:
-    """Targets with 0 for unknown ones, and 1 where they are known."""
-    unknown = target.isnan()
-    return target.masked_fill(unknown, 0.0), (~unknown).to(target.dtype)

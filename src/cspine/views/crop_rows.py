@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cspine.cache.codecs import crc32, encode
+from cspine.cache.codecs import encode
 from cspine.dicom import Study, read_study
 from cspine.faults import fault_point
 from cspine.findings import Finding
-from cspine.studies import UID
 from cspine.views.fields import Place, cut
 from cspine.views.shard_rows import ShardRows
-from cspine.views.study_rows import StudyJob, changed_files
+from cspine.views.study_rows import StudyJob, cache_row, changed_files
 from cspine.views.study_sizes import StudySizes
 from cspine.views.windows import Window
 
@@ -105,19 +104,7 @@ def crop_row(study: Study, z: int, z_index: int, place: Place, form: CropForm) -
     """The cache row of slice ``z``, ``z_index`` in the crop: the columns of ``slices.GEOMETRY`` and ``pixels``."""
     levels = study.grey_levels(z, form.window)
     blob = encode(cut(levels, place, form.pixels), form.codec)
-    return {
-        UID: study.StudyInstanceUID,
-        "z_index": z_index,
-        "slice_number": int(study.slice_numbers[z]),
-        "position": float(study.positions[z]),
-        "rows": levels.shape[0],
-        "columns": levels.shape[1],
-        "row_spacing": float(study.spacing[z, 0]),
-        "column_spacing": float(study.spacing[z, 1]),
-        "reversed": study.reversed,
-        "crc32": crc32(blob),
-        "pixels": blob,
-    }
+    return cache_row(study, z, z_index, levels.shape, blob)
 
 
 def crop_sizes(job: CropJob, forms: tuple[CropForm, ...]) -> StudySizes:

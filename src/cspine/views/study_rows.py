@@ -92,13 +92,18 @@ def slice_row(study: Study, z: int, form: Form) -> dict[str, Any]:
     """The cache row of slice ``z``: the columns of ``slices.GEOMETRY`` and its blob, ``pixels``."""
     levels = study.grey_levels(z, form.window)
     blob = encode(resize_slice(levels, form.pixels, form.centre), form.codec)
+    return cache_row(study, z, z, levels.shape, blob)
+
+
+def cache_row(study: Study, z: int, z_index: int, size: tuple[int, ...], blob: bytes) -> dict[str, Any]:
+    """The row of slice ``z``, of ``size`` (rows, columns), which is ``z_index`` in the cache."""
     return {
         UID: study.StudyInstanceUID,
-        "z_index": z,
+        "z_index": z_index,
         "slice_number": int(study.slice_numbers[z]),
         "position": float(study.positions[z]),
-        "rows": levels.shape[0],
-        "columns": levels.shape[1],
+        "rows": size[0],
+        "columns": size[1],
         "row_spacing": float(study.spacing[z, 0]),
         "column_spacing": float(study.spacing[z, 1]),
         "reversed": study.reversed,
