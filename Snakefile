@@ -49,6 +49,7 @@ include: "workflow/rules/study.smk"
 include: "workflow/rules/errors.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/pseudo_quality.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/bundle.smk"
 include: "workflow/rules/evaluate.smk"
 

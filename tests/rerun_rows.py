@@ -342,6 +342,17 @@ COMPARED = [
     Row("score.bootstrap", "20", names("compare_methods")),
     Row("submission.clip", "0.49", names("compare_methods")),
 ]
+# The report. The cases of so small a cohort differ with every key that chooses them.
+REPORTED = [
+    Row("report.comparison", "true", names("compare_methods, write_report"), planned=True,
+        given="compare.methods=[semi_supervised]"),
+    Row("report.cases", "0", names("choose_cases, explain_cases, gather_studies, write_report")),
+    Row("report.studies", "1", names("choose_cases, gather_studies, write_report")),
+    Row("report.images", "false", names("explain_cases, gather_studies, write_report")),
+    Row("report.max_mb", "0.01", names("gather_studies, write_report")),
+    Row("report.uids", "numbered", names("write_report")),
+    Row("size", "demo", names("score, analyse_errors, write_pseudo_quality, write_report")),
+]  # fmt: skip
 WEIGHED = names("weigh_evidence")
 ARMS = [
     Row("evidence.arms.*.method", "truth", WEIGHED, planned=True),

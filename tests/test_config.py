@@ -45,6 +45,7 @@ WILDCARDS = {
     "score": ("method",),
     "write_pseudo_quality": ("method",),
     "write_pseudo_pages": ("method",),
+    **dict.fromkeys(("choose_cases", "explain_cases", "gather_studies"), ("method",)),
     "lay_masks": ("view", "shard"),
     "localize_slices": ("localizer", "fold"),
     **dict.fromkeys(("build_localizer_set", "predict_localizer"), ("localizer", "fold", "inner")),

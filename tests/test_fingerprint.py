@@ -29,6 +29,7 @@ WITH_A_FAMILY = {
     "train",
     "predict_slices",
     "predict_studies",
+    "explain_cases",
     "predict_localizer",
     "predict_with_bundle",
 }  # they use the module that their config names

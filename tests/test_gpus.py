@@ -265,6 +265,7 @@ def test_the_stages_that_compute_with_torch_use_a_gpu() -> None:
         "train",
         "predict_slices",
         "predict_studies",
+        "explain_cases",
         "predict_localizer",
         "predict_with_bundle",
     }

@@ -34,6 +34,7 @@ from rerun_rows import (
     MICRO,
     ONE_VALUE,
     PAIR,
+    REPORTED,
     ROWS,
     VIEW_ROWS,
     VIEWED,
@@ -81,7 +82,7 @@ LEAVES = dict(leaves(SCHEMA))
 def test_every_leaf_of_the_schema_has_a_row_and_every_row_its_leaf() -> None:
     assert len(LEAVES) > 100
     assert {
-        row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *VIEW_ROWS]
+        row.leaf for row in [*ROWS, *ARMS, *BUNDLED, *COMPARED, *LOCALIZER_ROWS, *REPORTED, *VIEW_ROWS]
     } | ONE_VALUE == LEAVES.keys()
 
 

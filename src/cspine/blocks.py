@@ -355,6 +355,43 @@ def _analyse_errors(config: Config, method: str = "") -> Block:
     return {"prior_clip": scored.pop("constant_clip"), **scored}
 
 
+def _choose_cases(config: Config, method: str) -> Block:
+    return {
+        "method": method,
+        "folds_run": config["folds"]["run"],
+        **{key: config["report"][key] for key in ("cases", "studies")},
+        "seed": seed_of("choose cases", config["seed"]),
+    }
+
+
+def _explain_cases(config: Config, method: str) -> Block:
+    prediction = _predict_slices(config, method, "0", str(config["methods"][method]["rounds"] - 1))
+    members = max(1, len(config["methods"][method]["members"]))
+    return {**prediction, "folds_run": config["folds"]["run"], "members": members, "images": config["report"]["images"]}
+
+
+def _gather_studies(config: Config, method: str) -> Block:
+    shown = {key: config["report"][key] for key in ("images", "max_mb")}
+    return {"folds_run": config["folds"]["run"], **shown}
+
+
+def _write_report(config: Config) -> Block:
+    name = config["submission"]["method"]
+    whole = config["methods"][name]
+    block = method_of(config, name, whole["rounds"] - 1)
+    scored = _score(config, name)
+    return {
+        "prior_clip": scored.pop("constant_clip"),
+        **scored,
+        "block": {**{key: block[key] for key in ("family", "view", "training")}, "network": _network(block)},
+        "unit": unit_of(block["family"]),
+        "rounds": whole["rounds"],
+        "members": max(1, len(whole["members"])),
+        "published": config["compare"]["published"].get(name, {}),
+        "uids": config["report"]["uids"],
+    }
+
+
 BLOCKS: dict[str, Callable[..., Block]] = {
     "make_phantom": _make_phantom,
     "inventory": _inventory,
@@ -393,6 +430,10 @@ BLOCKS: dict[str, Callable[..., Block]] = {
     "score": _score,
     "analyse_errors": _analyse_errors,
     "compare_methods": _compare_methods,
+    "choose_cases": _choose_cases,
+    "explain_cases": _explain_cases,
+    "gather_studies": _gather_studies,
+    "write_report": _write_report,
     "predict_with_bundle": _predict_with_bundle,
     "score_bundle": _score_bundle,
 }

@@ -77,6 +77,7 @@ SKELETON = """\
 </head>
 <body>
 {% block body required %}{% endblock %}
+{% block script %}{% endblock %}
 </body>
 </html>
 """

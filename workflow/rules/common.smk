@@ -17,6 +17,7 @@ from cspine.layers import (
     teacher_of,
 )
 from cspine.methods.registry import UNITS, family_of, unit_of
+from cspine.report.layout import ERRORS, FIGURES, FORMS
 from cspine.workflow import Plan
 
 try:
@@ -111,6 +112,31 @@ def folds_of(method, name, round=None):
     return expand(f"results/{method}/fold-{{fold}}/round-{number}/{name}", fold=config["folds"]["run"])
 
 
+def of_rounds(name, members=False):
+    """A file of every round of the submitted method: of each round all folds run, of each fold all members if wanted."""
+    many = len(config["methods"][SUBMITTED]["members"]) if members else 0
+    inner = [f"members/{member}/{name}" for member in range(many)] or [name]
+    rounds = range(last_round(SUBMITTED) + 1)
+    return [
+        path
+        for number in rounds
+        for fold in config["folds"]["run"]
+        for one in inner
+        for path in [f"results/{SUBMITTED}/fold-{fold}/round-{number}/{one}"]
+    ]
+
+
+def last_pseudo_labels(method):
+    """The last pseudo-labels that a method is taught, of each fold run; none where it is taught none."""
+    return folds_of(method, "pseudo_labels.parquet", last_round(method) - 1) if last_round(method) > 0 else []
+
+
+def browsed_view(method):
+    """The view whose slices the report shows: the method's own where it is one of whole slices."""
+    own = view_of(method)
+    return own if config["views"][own]["kind"] == "slice" else "slice"
+
+
 def of_compared(name):
     """One file per compared method and fold run, all folds of the first method first."""
     return [path for method in config["compare"]["methods"] for path in folds_of(method, name)]
@@ -140,10 +166,14 @@ def shards_of(view, fold, cohorts=COHORTS, suffix=".parquet"):
     return shards(own, cohorts, suffix)
 
 
+def shards_of_folds(view):
+    """The cache files of a view as the folds run read it, all folds of one after the other; other than crops once."""
+    return list(dict.fromkeys(path for fold in config["folds"]["run"] for path in shards_of(view, fold)))
+
+
 def all_views():
     """The cache files of every view of the config; of crops those of the folds that are run."""
-    paths = [path for view in config["views"] for fold in config["folds"]["run"] for path in shards_of(view, fold)]
-    return list(dict.fromkeys(paths))  # but for crops every fold's are the same
+    return [path for view in config["views"] for path in shards_of_folds(view)]
 
 
 def models_in(folder, method):
@@ -273,6 +303,12 @@ def vertebrae_for(wildcards):
     """Where the vertebrae of each study lie, for a method that judges them one by one."""
     placed = f"results/{wildcards.method}/fold-{wildcards.fold}/vertebrae.parquet"
     return placed if wildcards.method in OF_UNIT["vertebra"] else []
+
+
+def vertebrae_of(method):
+    """The same of every fold run."""
+    folds = config["folds"]["run"] if method in OF_UNIT["vertebra"] else []
+    return [f"results/{method}/fold-{fold}/vertebrae.parquet" for fold in folds]
 
 
 def has_own_labels(method):

@@ -13,6 +13,7 @@ localrules:
     error_analysis,
     pseudo_quality,
     pseudo_pages,
+    report,
 
 
 rule submission:
@@ -139,3 +140,16 @@ rule pseudo_pages:
         "../../envs/tables.yaml"
     shell:
         "(echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"
+
+
+rule report:
+    """What the run found: results/report.html, one page that needs no network, and its figures in results/report/."""
+    input:
+        score=f"results/{SUBMITTED}/score.txt",
+        page="results/report.html",
+    log:
+        "logs/report.txt",
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "(echo; cat {input.score}; echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"

@@ -48,9 +48,9 @@ def audit_page(audit: Audit, masks: pd.DataFrame, pictures: dict[tuple[str, str]
         phantom=phantom,
         verdict=verdict_of(audit),
         labels_in_words=labels_in_words,
-        codes=_codes_table(findings),
+        codes=codes_table(findings),
         figures=histograms(studies),
-        labels=_labels_table(studies),
+        labels=labels_table(studies),
         real=len(studies[(studies["cohort"] == "train") & (studies["patient_overall"] >= 0)]) == REAL_STUDIES,
         reversed=_studies_table(readable[readable["reversed"]], {"slices": "slices"}),
         readable=len(readable),
@@ -73,7 +73,7 @@ def audit_page(audit: Audit, masks: pd.DataFrame, pictures: dict[tuple[str, str]
             ],
         ),
         proposal=_proposal(studies, findings),
-        uses=Table(["what the run does", "training studies", "test studies"], _use_rows(studies)),
+        uses=uses_table(studies),
         total=len(findings),
     )  # fmt: skip
 
@@ -108,7 +108,8 @@ def _code(code: str) -> dict[str, str]:
     return {"class": "code", "text": code}
 
 
-def _codes_table(findings: pd.DataFrame) -> Table:
+def codes_table(findings: pd.DataFrame) -> Table:
+    """Each reason code with how often it was found, and what was done."""
     rows = [
         [
             _tag(row["severity"]),
@@ -123,7 +124,8 @@ def _codes_table(findings: pd.DataFrame) -> Table:
     return Table(["", "code", "studies", "findings", "what was found", "what was done"], rows, shown=len(rows))
 
 
-def _labels_table(studies: pd.DataFrame) -> Table:
+def labels_table(studies: pd.DataFrame) -> Table:
+    """How many of the labelled training studies are fractured at each level, beside the real set."""
     labelled = studies[(studies["cohort"] == "train") & (studies["patient_overall"] >= 0)]
     counts = {"patient_overall": int((labelled["patient_overall"] == 1).sum())}
     counts |= {v: _naming(labelled["vertebrae"], v) for v in VERTEBRAE}
@@ -239,10 +241,12 @@ def _proposal(studies: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, 
     return [(str(uid), str(doubtful[uid])) for uid in rows[UID].head(MOST_PROPOSED)]
 
 
-def _use_rows(studies: pd.DataFrame) -> list[list[Any]]:
+def uses_table(studies: pd.DataFrame) -> Table:
+    """What the run does with how many studies."""
     counts = studies.groupby(["use", "cohort"]).size()
-    return [
+    rows = [
         [text, int(counts.get((use, "train"), 0)), int(counts.get((use, "test"), 0))]
         for use, text in USES.items()
         if use in counts.index.get_level_values("use")
     ]
+    return Table(["what the run does", "training studies", "test studies"], rows)

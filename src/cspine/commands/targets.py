@@ -10,6 +10,7 @@ TARGETS = {
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",
     "evaluate": "a bundle's models on labelled studies that are new to them (evaluate.bundle); trains nothing",
     "compare": "every method of compare.methods on the same studies, in one table: results/comparison.html",
+    "report": "what the run found, on one page with its studies to browse: results/report.html",
     "error_analysis": "what the submitted method gets wrong, at which level, in which studies",
     "pseudo_quality": "how good the pseudo-labels are, by boxes that were not shown; pseudo_pages: doubtful ones",
     "localizers": "which vertebrae a slice shows: all localizers of the config against masks they have not seen",

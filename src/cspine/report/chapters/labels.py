@@ -1,0 +1,45 @@
+"""What the models are taught: labels with where they come from, and how good the pseudo-labels are."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cspine.report.config import ReportConfig
+from cspine.report.figures.labels import draw_labels
+from cspine.report.figures.pseudo_labels import draw_pseudo_labels
+from cspine.report.parts import Chapter, Folded, Listing, Part, Points, Words
+
+WHENCE = {
+    "box": "slices of boxed studies that have a box: fractured, each of the study's fractured vertebrae that the slice may "
+    "show",
+    "unboxed": "the other slices of boxed studies: not fractured (the source's rule)",
+    "negative": "slices of unfractured studies: not fractured",
+    "pseudo": "slices of fractured studies without boxes, from round 1 on: by the model of the round before, and the study's "
+    "own label bounds them",
+    "presence": "which vertebrae a slice shows, by masks",
+    "study": "a whole study's label",
+}
+
+
+def labels(sets: dict[tuple[int, int], pd.DataFrame], quality: pd.DataFrame, text: str, config: ReportConfig) -> Chapter:
+    """The training sets of each round by source, and what the pseudo-labels are worth.
+
+    Args:
+        sets: training_set.parquet by (round, fold).
+        quality: pseudo_quality.parquet of all rounds and folds, with columns round and fold; empty where there is none.
+        text: pseudo_quality.txt; "" where there is none.
+        config: see ReportConfig.
+    """
+    found = {source for table in sets.values() for source in table.get("source", pd.Series(dtype=str)).unique()}
+    parts: list[Part] = [
+        Points([f"{name}: {words}." for name, words in WHENCE.items() if name in found]),
+        draw_labels(sets, config),
+        draw_pseudo_labels(quality, config),
+    ]
+    if text:
+        parts += [
+            Folded("How good the pseudo-labels are, in full", [Listing(text)]),
+            Words(f"The most doubtful with their slices: snakemake pseudo_pages makes results/{config.method}/pseudo_labels.html.",
+                  soft=True),
+        ]  # fmt: skip
+    return Chapter("labels", "Labels and pseudo-labels", parts)

@@ -1,0 +1,35 @@
+"""How the training went: train against select, epoch by epoch."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cspine.evaluation import best_epoch
+from cspine.pages import Table
+from cspine.report.config import ReportConfig, round_name
+from cspine.report.figures.training import draw_training
+from cspine.report.parts import Chapter, Words
+
+History = dict[tuple[int, int, int], pd.DataFrame]  # by round, fold and member
+
+
+def learning(histories: History, config: ReportConfig) -> Chapter:
+    """Curves and the last lines of every training."""
+    rows = []
+    for (number, fold, member), table in histories.items():
+        records = table.to_dict("records")
+        best, last = records[best_epoch(records)], records[-1]
+        name = f"{round_name(number)}, fold {fold}" + (f", member {member}" if config.members > 1 else "")
+        rows.append([name, len(records), int(last["steps"]), *_losses(last), int(best["epoch"]) + 1, *_losses(best)])
+    head = ["training", "epochs", "steps", "train loss, last", "select loss, last", "best epoch", "train loss then",
+            "select loss then"]  # fmt: skip
+    return Chapter("learning", "Training", [
+        draw_training(histories, config),
+        Table(head, rows, "the best epoch is that of the least loss on select", shown=24),
+        Words("Select studies are neither taught nor scored: they decide when to stop, and choose aggregation and "
+              "thresholds.", soft=True),
+    ])  # fmt: skip
+
+
+def _losses(row: dict[str, float]) -> list[str]:
+    return [f"{row[name]:.4f}" if pd.notna(row.get(name)) else "" for name in ("train_loss", "select_loss")]
