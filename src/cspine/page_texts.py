@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
+from cspine.palette import DARK, LIGHT, PRINTED, variables
+
 STYLE = """
-:root { color-scheme: light dark; --ink: #1d2329; --paper: #fff; --soft: #59636e; --line: #d1d9e0; --band: #f3f5f7;
-  --first: #2f6db3; --second: #d9822b; --good: #1a7f37; --warn: #9a6700; --bad: #c62828; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --paper: #14181c; --soft: #9aa5b0; --line: #3a434c;
-  --band: #1d2329; --first: #6ea8e6; --second: #f0a860; --good: #57c275; --warn: #e0b341; --bad: #ff7b72; } }
-@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #444; --line: #bbb; --band: #fff;
-  --first: #2f6db3; --second: #d9822b; --good: #1a7f37; --warn: #7a5200; --bad: #c62828; }
+:root { color-scheme: light dark; LIGHT }
+@media (prefers-color-scheme: dark) { :root { DARK } }
+@media print { :root { color-scheme: light; PRINTED }
   details > *, details::details-content { display: block; content-visibility: visible; }
   section, figure, tr { break-inside: avoid; } nav { display: none; } }
 * { box-sizing: border-box; }
@@ -36,7 +35,10 @@ figure img { max-width: 100%; height: auto; display: block; border-radius: 4px; 
 .tag { display: inline-block; padding: 0 .45em; border: 1px solid currentColor; border-radius: 1em; font-size: .85em; }
 .tag.lost { color: var(--bad); } .tag.doubtful { color: var(--warn); } .tag.partly { color: var(--first); }
 .tag.noted { color: var(--soft); } summary { cursor: pointer; color: var(--first); }
+.narrow { display: none; } @media screen and (max-width: 50rem) { .wide { display: none; } .narrow { display: block; max-width: 30rem; } }
 """
+for _words, _colours in {"LIGHT": LIGHT, "DARK": DARK, "PRINTED": LIGHT | PRINTED}.items():
+    STYLE = STYLE.replace(_words, variables(_colours))
 
 MACROS = """\
 {% macro cell(value) %}

@@ -22,11 +22,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cspine.page_texts import MACROS, SKELETON, STYLE
+from cspine.palette import INK, LIGHT, LINE
 
-#: What matplotlib draws with -> what the page shows instead.
-INK, FIRST, SECOND = "#010203", "#040506", "#070809"
 GREYS = 80  # of a picture: more than an eye tells apart in a slice
-_COLOURS = {INK: "var(--ink)", FIRST: "var(--first)", SECOND: "var(--second)"}
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it scales, is found and read aloud
     "svg.hashsalt": "cspine",
@@ -34,6 +32,8 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
+    "grid.color": LINE,
+    "patch.edgecolor": INK,
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
 }
 
@@ -75,7 +75,7 @@ def drawing(figure: Figure, name: str, description: str) -> str:
     """A figure as inline SVG in the page's colours; markup that needs no escaping.
 
     Args:
-        figure: drawn with the colours INK, FIRST and SECOND, inside ``drawing_style()``.
+        figure: drawn with colours of ``cspine.palette``, inside ``drawing_style()``.
         name: of the drawing, unique in the page.
         description: what it shows, for who cannot see it.
     """
@@ -88,8 +88,8 @@ def drawing(figure: Figure, name: str, description: str) -> str:
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)  # ids are the page's: no two may be equal
     svg = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', _opening(name, description), svg)
     svg = svg.replace("xlink:href", "href")
-    for drawn, shown in _COLOURS.items():
-        svg = svg.replace(drawn, shown)
+    for colour, drawn in LIGHT.items():
+        svg = svg.replace(drawn, f"var(--{colour})")
     return svg
 
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cspine.pages import FIRST, SECOND, drawing, drawing_style
+from cspine.pages import drawing, drawing_style
+from cspine.palette import FIRST, SECOND
 
 MOST_BINS = 24
 MOST_SIZES = 8  #: bars of sizes; the others are one bar
