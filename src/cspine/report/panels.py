@@ -33,7 +33,7 @@ def panels(form: Form, count: int, height: float, columns: int = 2, **shared: An
     beside = 1 if form.narrow else min(columns, count)
     rows = -(-count // beside)
     figure = Figure(figsize=(form.width, rows * height), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.08)  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.1)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(rows, beside, squeeze=False, **shared).ravel()
     for spare in grid[count:]:
         spare.remove()

@@ -8,7 +8,7 @@ FEW = "too few to measure"
 
 
 def row_of(table: pd.DataFrame, cohort: str, level: str) -> pd.Series:
-    """The one row of a cohort and level."""
+    """The row of a cohort and level, the first where a table has several."""
     return table[(table["cohort"] == cohort) & (table["level"] == level)].iloc[0]
 
 
