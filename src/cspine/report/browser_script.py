@@ -132,8 +132,8 @@ SCRIPT = r"""
       const label = at("label", level, z), truth = at("truth", level, z), shown = at("shown", level, z);
       cells[1].textContent = number(at("probability", level, z));
       cells[2].textContent = shown === null ? "–" : shown === 1 ? "yes" : shown === 0 ? "no" : number(shown);
-      cells[3].textContent = label === null ? (study.source[z] === "box" ? "unknown (box)" : "–")
-        : `${label >= 0.5 ? "fractured" : "whole"} (${study.source[z]})`;
+      cells[3].textContent = label !== null ? `${label >= 0.5 ? "fractured" : "whole"} (${study.source[z]})`
+        : study.source[z] ? `unknown (${study.source[z]})` : "–";
       cells[4].textContent = number(at("pseudo", level, z));
       cells[5].textContent = truth === null ? "–" : truth >= 0.5 ? "fractured" : "whole";
     });
@@ -175,8 +175,10 @@ SCRIPT = r"""
 
   function drawSection() {
     const section = one(".section");
+    const old = one(".section img");
+    if (old) old.remove();
     section.hidden = !study.section;
-    if (study.section) one(".section img").src = data(study.section);
+    if (study.section) section.prepend(element("img", {src: data(study.section), alt: ""}));
     one(".right").style.setProperty("--aspect", study.aspect);
     const boxed = one("svg.boxed");
     boxed.setAttribute("viewBox", `0 0 10 ${study.files.length}`);

@@ -52,7 +52,7 @@ STYLE = """
 .browser .k-curve { background: color-mix(in srgb, var(--first) 35%, transparent); border-right: 2px solid var(--first); } .browser .k-label { background: var(--box); }
 .browser .k-pseudo { background: var(--first); } .browser .k-truth { background: var(--ink); } .browser .k-view { background: color-mix(in srgb, var(--ink) 13%, transparent); }
 .browser .numbers td, .browser .numbers th { padding: .15rem .6rem; }
-.browser .stills figure { max-width: 20rem; } .browser .stills svg { width: 100%; background: var(--dark); }
+.browser .stills { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 0 1rem; } .browser .stills > p { grid-column: 1 / -1; } .browser .stills svg { width: 100%; background: var(--dark); }
 @media (max-width: 700px) { .browser { --tall: 22rem; --deep: 7rem; } .browser .views { grid-template-columns: minmax(0, 1fr); }
   .browser .numbers { font-size: .8rem; }
   .browser .numbers td, .browser .numbers th { padding: .15rem .3rem; } }

@@ -31,13 +31,13 @@ TEMPLATE = """\
 <div class="right">
 <div class="heads"><span class="beside">section</span>{% for level in levels %}<button type="button" class="head" data-level="{{ level }}" title="the slice with the highest probability of {{ level }}">{{ level }}<span class="now"></span></button>{% endfor %}</div>
 <div class="chart" aria-hidden="true">
-<div class="section"><img alt=""><svg class="boxed" preserveAspectRatio="none"></svg></div>
+<div class="section"><svg class="boxed" preserveAspectRatio="none"></svg></div>
 <svg class="lanes" preserveAspectRatio="none"></svg>
 <div class="cursor"></div>
 </div>
 <ul class="key soft">
 <li data-said="probability"><i class="k-curve"></i> curve: probability of a fracture, 0 on the left, 1 on the right</li>
-<li data-said="label"><i class="k-label"></i> first bar: taught as fractured, because of a box; pale: taught as whole</li>
+<li data-said="label"><i class="k-label"></i> first bar: labelled as fractured, because of a box; pale: labelled as whole</li>
 <li data-said="pseudo"><i class="k-pseudo"></i> second bar: pseudo-label, the stronger the nearer to 1; pale: 0</li>
 <li data-said="truth"><i class="k-truth"></i> third bar: fractured in the phantom's hidden truth; pale: whole</li>
 <li data-said="shown"><i class="k-view"></i> grey ground: slices that show the vertebra</li>
@@ -46,7 +46,7 @@ TEMPLATE = """\
 </div>
 <div class="scroll"><table class="numbers">
 <caption>What is said of this slice</caption>
-<thead><tr><th scope="col">vertebra</th><th scope="col" class="n" data-said="probability">probability</th><th scope="col" data-said="shown">in view</th><th scope="col" data-said="label">taught</th><th scope="col" class="n" data-said="pseudo">pseudo-label</th><th scope="col" data-said="truth">truth</th></tr></thead>
+<thead><tr><th scope="col">vertebra</th><th scope="col" class="n" data-said="probability">probability</th><th scope="col" data-said="shown">in view</th><th scope="col" data-said="label">label (why)</th><th scope="col" class="n" data-said="pseudo">pseudo-label</th><th scope="col" data-said="truth">truth</th></tr></thead>
 <tbody>{% for level in levels %}<tr data-level="{{ level }}"><th scope="row">{{ level }}</th><td class="n" data-said="probability"></td><td data-said="shown"></td><td data-said="label"></td><td class="n" data-said="pseudo"></td><td data-said="truth"></td></tr>
 {% endfor %}</tbody></table></div>
 </div>

@@ -6,7 +6,6 @@ import pandas as pd
 
 from cspine.studies import LABELS, UID, VERTEBRAE
 
-
 ROLES = {
     "heldout": "held out, no model of the fold was taught it",
     "test": "test study",
