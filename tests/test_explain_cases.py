@@ -108,7 +108,7 @@ class World:
         self, cases: list[dict[str, Any]] | None = None, models: tuple[str, ...] = ("model-0",), **changes: Any
     ) -> pd.DataFrame:
         """The explained cases; ``changes`` of the config."""
-        config = {"folds_run": [0], "batch_size": 8, "precision": "fp32", "threads": 1} | changes
+        config: dict[str, Any] = {"folds_run": [0], "batch_size": 8, "precision": "fp32", "threads": 1} | changes
         folds, of_vertebrae = len(config["folds_run"]), self.unit == "vertebra"
         table = pd.DataFrame([case_of()] if cases is None else cases, columns=list(case_of()))
         write_table(table, self.folder / "cases.parquet")
