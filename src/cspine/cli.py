@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cspine import pausing, store
+from cspine import pausing, store, terminal
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.jobs import Job
@@ -42,6 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(commands=", ".join(known_commands()), stages=", ".join(known_stages())))
         return 0 if arguments else 2
+    with terminal.whole_lines():
+        return _answered(arguments)
+
+
+def _answered(arguments: list[str]) -> int:
     try:
         if arguments[0] in known_commands():
             return run_command(arguments[0], arguments[1:])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import statistics
 import sys
@@ -23,8 +22,8 @@ from typing import Any
 from cspine import pausing, progress, store
 from cspine.amounts import duration
 from cspine.cli import FAILURES
+from cspine.runs import stage_of
 
-STAGE = re.compile(r"python -m cspine (\w+)")  # in a rule's shell command
 GO_ON = "what is finished stays, what was begun goes on."
 
 
@@ -89,7 +88,7 @@ class Ending:
             return
         why = f"asked to stop ({stopped})" if stopped else paused[0]["why"]
         rules = sorted((job.rule for job in workflow.dag.needrun_jobs()), key=list(workflow.rules).index)
-        left = [_stage_of(rule.shellcmd or "") for rule in rules]
+        left = [stage_of(rule.shellcmd or "") for rule in rules]
         _print([f"PAUSED: {why}", *summary(paused, left), f"Run the same command again: {GO_ON}", *_for_make()])
         sys.exit(pausing.PAUSED)
 
@@ -127,11 +126,6 @@ def _estimate(stage: str, number: int) -> str:
     records = (store.read_done(path.parent) for path in sorted((store.WORK / stage).glob(f"*/{store.DONE}")))
     seconds = [record["costs"]["seconds"] for record in records if record and "costs" in record]
     return f"about {duration(number * statistics.median(seconds))}" if seconds else "unknown"
-
-
-def _stage_of(command: str) -> str:
-    found = STAGE.search(command)
-    return found.group(1) if found else ""
 
 
 def _for_make() -> list[str]:

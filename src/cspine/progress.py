@@ -1,4 +1,5 @@
-"""What a stage tells the person: lines at the terminal and in the stage's log, and how far it is in a file."""
+"""What a stage tells the person: lines at the terminal and in the stage's log, a bar where the terminal can draw one,
+and how far it is in a file."""
 
 from __future__ import annotations
 
@@ -11,20 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-STANDING = "progress.json"  # beside an unfinished result: task, done, total, unit, rate (units a second), time
+from cspine import bars, terminal
+
+#: beside an unfinished result: task, done, total, unit, rate (units a second), time, and where there is one a note
+STANDING = "progress.json"
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_BARS = 0.1
 _streams: list[TextIO] = []
 _folders: list[Path] = []
 _started: dict[str, tuple[float, int]] = {}
 _last: dict[str, float] = {}
 _noted: dict[str, str] = {}
 _standing: dict[str, Any] = {}
+_drawn = 0.0  # when the bar was drawn last, or could not be
 
 
 @contextlib.contextmanager
 def logged(*streams: TextIO, folder: Path | None = None) -> Iterator[None]:
     """Within, every line also goes to ``streams`` (the store's log.txt, the rule's log) and what is reported to
-    ``folder``/progress.json; rates start anew."""
+    ``folder``/progress.json; rates start anew. The bar ends with it."""
     for memory in (_started, _last, _noted, _standing):
         memory.clear()
     _streams[:] = streams
@@ -33,6 +39,7 @@ def logged(*streams: TextIO, folder: Path | None = None) -> Iterator[None]:
         yield
         _standing.clear()
     finally:
+        terminal.leave_row()
         _streams.clear()
         _folders.clear()
 
@@ -62,19 +69,40 @@ def noted() -> dict[str, str]:
 def report(task: str, done: int, total: int, unit: str = "items", note: str = "") -> None:
     """Say how far ``task`` is, with rate and time to go; at most one line every few seconds, and always the last.
 
-    The rate counts from the first call, after the first piece of work: before that much is read and started.
+    Where the terminal's last row is this process's, a bar in it says so at the terminal; the lines between go to the logs
+    alone. The rate counts from the first call, after the first piece of work: before that much is read and started.
     """
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
     rate = (done - first) / (now - start) if now > start else 0.0
     _standing.update(task=task, done=done, total=total, unit=unit, rate=round(rate, 4), time=round(time.time(), 1))
-    if done < total and now - _last.get(task, start) < SECONDS_BETWEEN_LINES:
-        return
+    _standing.pop("note", None)
+    _standing.update({"note": note} if note else {})
+    if done < total:
+        _draw(now)
+        if now - _last.get(task, start) < SECONDS_BETWEEN_LINES:
+            return
     _last[task] = now
-    left = f", {(total - done) / rate:.0f} s to go" if rate > 0 and done < total else ""
-    say(f"{task}: {done}/{total} {unit}, {rate:.1f} {unit}/s{left}{', ' + note if note else ''}")
+    line = f"{task}: {bars.words(_standing)}"
+    if done < total and terminal.holds_row():
+        log_only(line)
+    else:
+        terminal.leave_row()
+        say(line)
     for folder in _folders:
         keep(folder)
+
+
+def _draw(now: float) -> None:
+    global _drawn
+    if now - _drawn >= SECONDS_BETWEEN_BARS:
+        _drawn = now
+        terminal.draw(_row)
+
+
+def _row(columns: int) -> str:
+    name, done, total = (_standing[key] for key in ("task", "done", "total"))
+    return bars.row(name, done, total, bars.words(_standing), columns, sys.stderr.encoding)
 
 
 def keep(folder: Path) -> dict[str, Any] | None:

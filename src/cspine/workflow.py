@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, budget, project_files, runtime, tracking
+from cspine import blocks, budget, project_files, runs, runtime, terminal, tracking
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
 from cspine.fingerprint import fingerprint, remember
@@ -25,6 +26,7 @@ from cspine.store import keeping, key_versions, locks, needs, receipts, roots
 from cspine.store.wiring import wiring_of
 
 RESULTS = Path("results")
+SNAKEMAKE_LOGGER = "snakemake.logging"  # its handler writes to the terminal
 HERE = ("local", "dryrun", "touch")  #: executors whose jobs run on this machine
 # fmt: off
 LOOKS_ONLY = (
@@ -52,6 +54,7 @@ class Plan:
         if workflow.is_main_process:
             if not self._looks:
                 self._lock = _locked()
+                _write_whole_lines()
                 self._ending = Ending(Path(".snakemake"))
                 budget.begin(self.config["time_budget"])
                 record_run(workflow, targets_of(sys.argv[1:]))
@@ -100,11 +103,12 @@ class Plan:
         for line in [*receipts.summary(stale, dry=self._looks), *([large] if large else [])]:
             print(line, file=sys.stderr)
 
-    def begin(self) -> None:
+    def begin(self, workflow: Any) -> None:
         """Before the first job; jobs that Snakemake runs in a process of its own (Slurm) leave signals to the job."""
         if self._ending:
             self._ending.listen()
             remember()
+            runs.record(runs.jobs_of(workflow))
 
     def end(self, workflow: Any) -> None:
         """After a run that did not reach its target."""
@@ -166,6 +170,15 @@ def _locked() -> TextIO | None:
     except OSError as error:
         print(f"this file system cannot lock files ({error}): take care that no two runs share it", file=sys.stderr)
         return None
+
+
+def _write_whole_lines() -> None:
+    """Let this process, and what Snakemake logs, write over the bar that a job may have drawn in the terminal."""
+    before = sys.stderr
+    sys.stderr = terminal.whole(before)
+    for handler in logging.getLogger(SNAKEMAKE_LOGGER).handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(sys.stderr)
 
 
 def _only_looks(argv: list[str]) -> bool:

@@ -421,7 +421,7 @@ def labels_shown(name, later=0):
 
 
 onstart:
-    PLAN.begin()
+    PLAN.begin(workflow)
 
 
 def before_planning():
