@@ -20,7 +20,7 @@ def bar(done: float, total: float, width: int, encoding: str | None = "utf-8") -
 
 
 def row(name: str, done: int, total: int, words: str, columns: int, encoding: str | None = "utf-8") -> str:
-    """``train ━━━━━───── 50 % 20/40 steps, 1.5 steps/s`` in at most ``columns``: first the bar gets narrower, then goes."""
+    """``train ━━━━━───── 50% 20/40 steps, 1.5 steps/s`` in at most ``columns``; the bar narrows first."""
     percent = f"{min(done / total, 1.0):4.0%}" if total else "100%"
     room = columns - len(f"{name} {percent} {words}") - 1
     drawn = [bar(done, total, min(room, MOST), encoding)] if room >= LEAST else []

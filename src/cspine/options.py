@@ -61,6 +61,9 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: An
         parser.add_argument(parameter.name, help=text)
     elif kind is bool:
         parser.add_argument(_option(parameter), action="store_true", help=text)
+    elif bool in get_args(kind):  # --watch, or --watch 5
+        number = next(k for k in get_args(kind) if k is not bool)
+        parser.add_argument(_option(parameter), type=number, nargs="?", const=True, default=False, help=text)
     elif many:
         parser.add_argument(_option(parameter), nargs="+", action="extend", default=parameter.default, help=text)
     else:

@@ -66,43 +66,56 @@ def noted() -> dict[str, str]:
     return dict(_noted)
 
 
-def report(task: str, done: int, total: int, unit: str = "items", note: str = "") -> None:
+def report(task: str, done: int, total: int, unit: str = "items", note: str = "", aside: bool = False) -> None:
     """Say how far ``task`` is, with rate and time to go; at most one line every few seconds, and always the last.
 
-    Where the terminal's last row is this process's, a bar in it says so at the terminal; the lines between go to the logs
-    alone. The rate counts from the first call, after the first piece of work: before that much is read and started.
+    Where the terminal's last row is this process's, a bar in it says so at the terminal, and the lines before the last
+    go to the logs alone. The rate counts from the first call, after the first piece of work: before that much is read
+    and started.
+
+    Args:
+        task: the stage, or what of it takes long.
+        done: of ``total``; equal at the end.
+        total: how many there are to do.
+        unit: of what.
+        note: what else there is to say, e.g. the loss.
+        aside: something on the way that may be short: it leaves the stage's own standing (``progress.json``) as it is,
+            and says nothing at its end unless it has said something before.
     """
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
     rate = (done - first) / (now - start) if now > start else 0.0
-    _standing.update(task=task, done=done, total=total, unit=unit, rate=round(rate, 4), time=round(time.time(), 1))
-    _standing.pop("note", None)
-    _standing.update({"note": note} if note else {})
+    standing = {"task": task, "done": done, "total": total, "unit": unit, "rate": round(rate, 4)}
+    standing |= {"time": round(time.time(), 1), **({"note": note} if note else {})}
+    if not aside:
+        _standing.clear()
+        _standing.update(standing)
     if done < total:
-        _draw(now)
+        _draw(standing, now)
         if now - _last.get(task, start) < SECONDS_BETWEEN_LINES:
             return
-    _last[task] = now
-    line = f"{task}: {bars.words(_standing)}"
-    if done < total and terminal.holds_row():
-        log_only(line)
-    else:
-        terminal.leave_row()
-        say(line)
+        _last[task] = now
+    _tell(standing, last=done >= total, silent=aside and task not in _last)
     for folder in _folders:
         keep(folder)
 
 
-def _draw(now: float) -> None:
+def _tell(standing: dict[str, Any], last: bool, silent: bool) -> None:
+    line = f"{standing['task']}: {bars.words(standing)}"
+    if last:
+        terminal.leave_row()
+        _started.pop(standing["task"], None)
+        _last.pop(standing["task"], None)
+    if not silent:
+        (log_only if terminal.holds_row() else say)(line)
+
+
+def _draw(standing: dict[str, Any], now: float) -> None:
     global _drawn
     if now - _drawn >= SECONDS_BETWEEN_BARS:
         _drawn = now
-        terminal.draw(_row)
-
-
-def _row(columns: int) -> str:
-    name, done, total = (_standing[key] for key in ("task", "done", "total"))
-    return bars.row(name, done, total, bars.words(_standing), columns, sys.stderr.encoding)
+        name, done, total, text = standing["task"], standing["done"], standing["total"], bars.words(standing)
+        terminal.draw(lambda columns: bars.row(name, done, total, text, columns, sys.stderr.encoding))
 
 
 def keep(folder: Path) -> dict[str, Any] | None:

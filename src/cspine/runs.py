@@ -1,7 +1,7 @@
 """What a run of the workflow leaves for who watches it: when it began, its deadline, and every job it stands on.
 
-It lies beside the run's lock, is written before the first job and replaced by the next run. No stage reads it, so it is in
-no key. Standard library only.
+It lies beside the run's lock, is written before the first job and replaced by the next run. No stage reads it, so it is
+in no key. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from cspine import budget
 from cspine.store.locks import RUN_LOCK
-from cspine.store.records import write_json
+from cspine.store.records import DONE, write_json
 
 RUN = RUN_LOCK.with_name("run.json")
 STAGE = re.compile(r"python -m cspine (\w+)")  # in a rule's shell command
@@ -108,6 +108,6 @@ def _in_place(path: str, since: float) -> bool:
 def _made_since(path: str, began: float) -> bool:
     """Whether the result behind an output was finished by the run; else the run has found it."""
     try:
-        return os.stat(os.path.join(os.path.dirname(os.path.realpath(path)), "done.json")).st_mtime >= began - 1
+        return (Path(path).resolve().parent / DONE).stat().st_mtime >= began - 1
     except OSError:  # a real file, not a link into the store
         return True

@@ -1,8 +1,9 @@
 """One terminal for all processes of a run: whole lines, and below them in the last row the bar of one process.
 
-The jobs of a run and Snakemake write to the same terminal. Two rules keep their lines whole: whoever writes a line writes
-all of it at once, over whatever stands in the last row; and only the process that holds that row draws a bar in it. It is
-held by a lock on the terminal's own device, of which the kernel lets go when the process dies. Standard library only.
+The jobs of a run and Snakemake write to the same terminal. Two rules keep their lines whole: whoever writes a line
+writes all of it at once, over whatever stands in the last row; and only the process that holds that row draws a bar in
+it. It is held by a lock on the terminal's own device, of which the kernel lets go when the process dies. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def leave_row() -> None:
 
 @contextlib.contextmanager
 def whole_lines() -> Iterator[None]:
-    """Within, ``sys.stderr`` writes whole lines, also what libraries print there; nothing happens without a terminal."""
+    """Within, ``sys.stderr`` writes whole lines, also what libraries print; nothing happens without a terminal."""
     before = sys.stderr
     sys.stderr = whole(before)
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from cspine.batching import Batch, batch_of, is_out_of_memory, trial_of
 from cspine.checkpoint import Checkpoints
@@ -190,7 +191,7 @@ class _Training:
 
     def _evaluated(self) -> Row:
         # A process that begins with an evaluation finishes it whatever the clock says: each gets a little further.
-        watched = _until(wanted if self.began else asked, self.watched)
+        watched = _until(wanted if self.began else asked, _counted(self.watched))
         try:
             with self.pace.timed(self.pace.evaluations):
                 row = evaluate(self.optimisation.judged, self.loss, watched, self.device, self.precision)
@@ -246,6 +247,13 @@ class _Training:
         self.optimisation.restore(state, at.total_steps)
         say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
         return at
+
+
+def _counted(batches: DataLoader[Any]) -> Iterator[Sequence[Tensor]]:
+    """``batches``, with words on how far the evaluation is where it takes long."""
+    for number, batch in enumerate(batches, start=1):
+        yield batch
+        report("train: evaluation", number, len(batches), "batches", aside=True)
 
 
 def _until(stop: Callable[[], str | None], batches: Iterable[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:

@@ -13,7 +13,7 @@ from cspine.folds import roles_of
 from cspine.localization.comparison_texts import comparison_text
 from cspine.localization.measures import Compared, compared, measured
 from cspine.model_headers import read_header
-from cspine.progress import say
+from cspine.progress import report, say
 from cspine.stage import InPath, OutPath
 from cspine.tables import read_table, write_table
 
@@ -74,6 +74,7 @@ def compare_localizers(
             rows += [{"localizer": name, "cohort": cohort, **row} for row in _rows(these, config)]
         weights = float(np.mean([read_header(path)["trained_weights"] for path in models[own]]))
         rows.append({"localizer": name, "cohort": COHORTS[0], "measure": "trained_weights", "value": weights})
+        report("compare_localizers", place + 1, len(config.localizers), unit="localizers")
     found = pd.DataFrame(rows).fillna({"level": "", "studies": 0, "slices": 0})
     found = found.astype({"studies": np.int32, "slices": np.int32})
     write_table(found, comparison)

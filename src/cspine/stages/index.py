@@ -12,7 +12,7 @@ from cspine.cache.shards import common_metadata, read_metadata
 from cspine.errors import CspineError
 from cspine.findings import COLUMNS, findings_table
 from cspine.hashing import shard_of
-from cspine.progress import say
+from cspine.progress import report, say
 from cspine.raw_folder import CSV_COLUMNS, read_rows
 from cspine.slices import INDEX_COLUMNS, geometry_columns, typed, z_order_broken
 from cspine.stage import InPath, OutPath
@@ -78,10 +78,11 @@ def _numbered(shards: Sequence[Path]) -> list[tuple[Path, str, int, int]]:
 
 def _gather_slices(numbered: Sequence[tuple[Path, str, int, int]], shard_studies: Sequence[Path]) -> pd.DataFrame:
     parts = []
-    for (path, cohort, number, count), beside in zip(numbered, shard_studies, strict=True):
+    for read, ((path, cohort, number, count), beside) in enumerate(zip(numbered, shard_studies, strict=True), start=1):
         part = read_table(path, geometry_columns())  # and no pixels
         _check_shard(path, part, read_table(beside, [UID, "slices"]), number, count)
         parts.append(part.assign(cohort=cohort, shard=number))
+        report("index", read, len(numbered), unit="shards")
     table = pd.concat(parts, ignore_index=True)
     table = typed(table).astype({"cohort": "str", "shard": "int32"})
     table = table.sort_values(["cohort", UID, "z_index"], kind="stable", ignore_index=True)

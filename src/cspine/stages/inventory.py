@@ -14,7 +14,7 @@ from cspine.errors import CspineError
 from cspine.findings import Finding, findings_table
 from cspine.hashing import seed_of, shard_of
 from cspine.partial_labels import OVERALL, completed, contradictory, unknown_of
-from cspine.progress import say
+from cspine.progress import report, say
 from cspine.raw_folder import CSV_COLUMNS
 from cspine.stage import InPath, OutPath, RawFolder
 from cspine.studies import LABELS, UID, UNKNOWN
@@ -108,7 +108,8 @@ def inventory(
     _write(test, CSV_COLUMNS["test.csv"], asked)
     _write(sample_submission, CSV_COLUMNS["sample_submission.csv"], sample)
     _write(segmentations, (UID, "file", "size", "digest"), [m for uid, m in segmented.items() if uid in kept])
-    counts = _write_listing(root, manifest, {"train": train_shards, "test": test_shards}, kept)
+    shards = {"train": train_shards, "test": test_shards}
+    counts = _write_listing(root, manifest, shards, kept, studies=sum(map(len, uids.values())))
     folder_rows = [
         {"cohort": cohort, UID: uid, "files": str(counts[cohort, uid])}
         for cohort, names in uids.items()
@@ -234,13 +235,17 @@ def _asked(root: Path, found: list[Finding]) -> tuple[list[Row], list[Row]]:
 
 
 def _write_listing(
-    root: Path, manifest: Path | None, shards: Mapping[str, Sequence[Path]], kept: set[str]
+    root: Path, manifest: Path | None, shards: Mapping[str, Sequence[Path]], kept: set[str], studies: int
 ) -> Counter[tuple[str, str]]:
-    """Write each shard's files; returns how many files each (cohort, study) has."""
+    """Write each shard's files; returns how many files each (cohort, study) has. ``studies``: how many folders."""
     rows: dict[tuple[str, int], list[Row]] = {(c, n): [] for c, paths in shards.items() for n in range(len(paths))}
     counts: Counter[tuple[str, str]] = Counter()
+    listed: set[tuple[str, str]] = set()
     for file in raw_folder.listing(root, manifest):
         uid = file.StudyInstanceUID
+        if (file.cohort, uid) not in listed:
+            listed.add((file.cohort, uid))
+            report("inventory", len(listed), studies, unit="studies")
         if file.cohort == "train" and uid not in kept:
             continue
         counts[file.cohort, uid] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def predict_localizer(
         found = family.localize(
             network, tables, shards, device, precision, at_once, runtime().loader_workers, **options
         )
-        _keep(left, tables, found)
+        _keep(left, tables, _counted(found, len(tables)))
     table = pd.concat([read_table(part) for part in groups]).sort_values(["cohort", UID, "z_index"], ignore_index=True)
     assert len(table) == len(index), f"{len(table)} slices localized, {len(index)} were to be"
     write_table(table[[*KEY, *OUTPUTS]], localized)
@@ -98,4 +98,9 @@ def _keep(groups: Groups, tables: list[pd.DataFrame], found: Iterable[pd.DataFra
         table = pd.concat(own).astype(dict.fromkeys([*OUTPUTS, *DICE], np.float32))
         write_table(table, part.with_suffix(".tmp"))
         part.with_suffix(".tmp").replace(part)
-        report("predict_localizer", done, len(tables), "studies")
+
+
+def _counted(found: Iterable[pd.DataFrame], total: int) -> Iterator[pd.DataFrame]:
+    for done, table in enumerate(found, start=1):
+        report("predict_localizer", done, total, "studies")
+        yield table

@@ -96,6 +96,6 @@ def predict_slices(
 def _counted(batches: Iterable[NDArray[np.float32]], done: int, total: int) -> Iterator[NDArray[np.float32]]:
     """The rows (7,) or (14,) of ``batches`` one by one, with a line of progress from time to time."""
     for batch in batches:
-        yield from batch
         done += len(batch)
         report("predict_slices", done, total, "slices")
+        yield from batch

@@ -10,7 +10,7 @@ from cspine.audit.summary import summary_of
 from cspine.audit.table import read_audit_table
 from cspine.boxes import read_boxes
 from cspine.cache.reading import SliceCache
-from cspine.progress import say
+from cspine.progress import report, say
 from cspine.stage import InPath, OutCopy, OutPath
 from cspine.tables import read_table
 from cspine.writing import write_whole
@@ -55,9 +55,11 @@ def write_audit(
     places, box_table, present = read_table(slices), read_boxes(boxes), read_table(presence)
     caches = {"train": SliceCache(train_shards), "test": SliceCache(test_shards)}
     pictures = {}
-    for cohort, uid in worst_studies(table.studies, PICTURES):
+    worst = worst_studies(table.studies, PICTURES)
+    for cohort, uid in worst:
         shown = shown_of(uid, cohort, places, box_table, present, table.findings)
         pictures[cohort, uid] = draw_study(shown, caches[cohort])
+        report("write_audit", len(pictures), len(worst), unit="pictures")
     text = audit_page(table, read_table(masks), pictures, config.phantom)
     write_whole(page, text.encode())
     words = summary_of(table, config.phantom)

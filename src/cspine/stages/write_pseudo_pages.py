@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cspine.cache.reading import SliceCache
-from cspine.progress import say
+from cspine.progress import report, say
 from cspine.pseudo.config import PseudoConfig
 from cspine.pseudo.labels import labels_apart
 from cspine.pseudo.who import labels_seen
@@ -98,6 +98,7 @@ def _doubtful(runs: pd.DataFrame, sources: Sources, cache: SliceCache) -> list[D
         rows = run_rows(run, sources.study(run[UID]))
         image = draw_run(run, rows, cache)
         shown.append(DoubtfulRun(run[UID], run["vertebra"], run["doubt"], image, run_table(rows)))
+        report("write_pseudo_pages: labels", len(shown), min(len(runs), DOUBTFUL), unit="pictures")
     return shown
 
 
@@ -109,6 +110,7 @@ def _studies(chosen: list[tuple[str, str]], sources: Sources, index: pd.DataFram
         drawing = draw_matrices(f"study-{number}", uid, list(cells.index), panels_of(cells, round))
         fractured = [v for v in VERTEBRAE if of_study.loc[uid, v] == 1]
         shown.append(ShownStudy(uid, why, " ".join(fractured) or "not known which", drawing))
+        report("write_pseudo_pages: studies", len(shown), len(chosen), unit="pictures")
     return shown
 
 
