@@ -85,7 +85,7 @@ def report(task: str, done: int, total: int, unit: str = "items", note: str = ""
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
     rate = (done - first) / (now - start) if now > start else 0.0
-    standing = {"task": task, "done": done, "total": total, "unit": unit, "rate": round(rate, 4)}
+    standing = {"task": task, "done": done, "total": total, "unit": unit, "rate": float(f"{rate:.4g}")}
     standing |= {"time": round(time.time(), 1), **({"note": note} if note else {})}
     if not aside:
         _standing.clear()

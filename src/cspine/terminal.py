@@ -26,7 +26,7 @@ def redraws(stream: TextIO) -> bool:
 
     In the background (`snakemake … &`) the last row is where the person types.
     """
-    if os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty():
+    if (os.environ.get("TERM") or "dumb") == "dumb" or not stream.isatty():
         return False
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
