@@ -10,20 +10,25 @@ import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+from cspine import study_pool
 from cspine.blocks import block
 from cspine.cli import RUNNER_OPTIONS, main, request_of, split
 from cspine.config import complete_config, read_yaml
+from cspine.crew import Task
 from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
 from cspine.signature import signature_of
 from cspine.store import key_versions, receipts
-from smoke_projects import ROOT, checkout
+from planner import planned
+from smoke_projects import ROOT, checkout, clean
 
 SCHEMA = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
 
@@ -86,8 +91,12 @@ class Command:
 class Chain:
     """A checkout in which a target's commands run in this process; to be used with its folder as the current one."""
 
-    def __init__(self, folder: Path, preset: str, target: str) -> None:
+    def __init__(self, folder: Path, preset: str, target: str, like: Chain | None = None) -> None:
+        """With ``like``, what another chain's first run has made is in the store: a phantom need not be made again."""
         self.project, self.target = checkout(folder), target
+        if like:
+            for result in like._kept:
+                shutil.copytree(like.project.folder / result, folder / result, symlinks=True)
         (self.project.folder / "presets/micro.yaml").write_text(preset, encoding="utf-8")
         self.base = read_yaml(ROOT / "config.yaml")
         for name in (f"{target}.yaml", "micro.yaml"):
@@ -104,10 +113,8 @@ class Chain:
         """What a dry run of Snakemake under ``settings`` would run, in an order in which it can be run."""
         if settings not in self._plans:
             given = ["--config", f"set={settings}"] if settings else []
-            printed = self.project.run(
-                self.target, "-n", "-p", "--forceall", "--quiet", "progress",
-                "--configfile", "presets/micro.yaml", *given,
-            )  # fmt: skip
+            words = ("-n", "-p", "--forceall", "--quiet", "progress", "--configfile", "presets/micro.yaml", *given)
+            printed = planned(self.project.folder, self.project.words(self.target, *words), clean({}))
             lines = re.findall(r"python -m cspine (\w+ --.*--log .*)$", printed, re.MULTILINE)
             self._plans[settings] = [Command(tuple(shlex.split(line))) for line in lines]
         return self._plans[settings]
@@ -118,7 +125,8 @@ class Chain:
         key_versions.announce(config["store"]["key_versions"])
         for command in self.commands(shape):
             before = _segments(command.stage)
-            assert main(list(command.under(config))) == 0, command.words
+            with in_one_process():
+                assert main(list(command.under(config))) == 0, command.words
             if _segments(command.stage) != before:
                 ran.append(command)
         return ran
@@ -163,6 +171,18 @@ def at_work(chain: Chain) -> Iterator[Chain]:
         chain.run()
         chain.remember()
         yield chain
+
+
+@contextmanager
+def in_one_process() -> Iterator[None]:
+    """Studies are read here and not by workers: a new interpreter for each is most of what a small stage costs."""
+
+    @contextmanager
+    def one_by_one(jobs: Sequence[Any], task: Task[Any, Any], workers: int) -> Iterator[Iterator[Any]]:
+        yield (task.work(job, task.given) for job in jobs)
+
+    with patch.object(study_pool, "shared_out", one_by_one):
+        yield
 
 
 def _segments(stage: str) -> Counter[str]:

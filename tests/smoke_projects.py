@@ -36,8 +36,12 @@ class Project:
         return printed
 
     def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", *self.words(*arguments)]
+
+    def words(self, *arguments: str) -> list[str]:
+        """What follows ``snakemake`` on its command line."""
         settings = [] if "--configfile" in arguments else ["--configfile", "presets/smoke.yaml"]
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *(arguments or ["submission"]), *settings]
+        return ["--cores", "2", *(arguments or ["submission"]), *settings]
 
     def segments(self) -> dict[str, int]:
         """Store folder -> how many times a stage ran in it."""
@@ -62,7 +66,7 @@ class Project:
 
 def clean(more: dict[str, str]) -> dict[str, str]:
     """The environment of a new terminal: nothing of this test's own run."""
-    own = ("CSPINE_", "PYTHONPATH", "MAKE", "PYTEST_")
+    own = ("CSPINE_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "MAKE", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, **more}
 
