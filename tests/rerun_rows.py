@@ -348,7 +348,7 @@ REPORTED = [
         given="compare.methods=[semi_supervised]"),
     Row("report.cases", "0", names("choose_cases, explain_cases, gather_studies, write_report")),
     Row("report.studies", "1", names("choose_cases, gather_studies, write_report")),
-    Row("report.images", "false", names("explain_cases, gather_studies, write_report")),
+    Row("report.images", "false", names("gather_studies, write_report")),
     Row("report.max_mb", "0.01", names("gather_studies, write_report")),
     Row("report.uids", "numbered", names("write_report")),
     Row("size", "demo", names("score, analyse_errors, write_pseudo_quality, write_report")),

@@ -32,7 +32,6 @@ WITH_A_FAMILY = {
     "explain_cases",
     "predict_localizer",
     "predict_with_bundle",
-    "explain_cases",
 }  # they use the module that their config names
 
 

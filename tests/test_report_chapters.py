@@ -92,7 +92,9 @@ def test_costs_of_a_stage_are_the_sum_of_its_results_and_the_largest_memory() ->
 
 
 def test_blocks_that_are_equal_are_shown_once_with_all_their_places() -> None:
-    results = [made("ingest", f"shard={n}", config={"view": "slice"}) for n in range(2)] + [made("index", "", config={})]
+    results = [made("ingest", f"shard={n}", config={"view": "slice"}) for n in range(2)] + [
+        made("index", "", config={})
+    ]
     assert config_blocks(results) == [("ingest", ["shard=0", "shard=1"], {"view": "slice"})]
 
 
@@ -103,7 +105,9 @@ def test_two_versions_of_a_library_are_called_mixed() -> None:
 
 
 def test_a_study_that_the_config_names_is_numbered_too() -> None:
-    chapter = provenance([made("audit_studies", "", config={"exclude_studies": {"1.2.3": "blurred"}})], {"1.2.3": "study 7"})
+    chapter = provenance(
+        [made("audit_studies", "", config={"exclude_studies": {"1.2.3": "blurred"}})], {"1.2.3": "study 7"}
+    )
     folded = next(part for part in chapter.parts if isinstance(part, Folded))
     assert isinstance(folded.parts[0], Listing)
     assert folded.parts[0].text == "exclude_studies:\n  study 7: blurred\n"

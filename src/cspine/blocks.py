@@ -366,8 +366,8 @@ def _choose_cases(config: Config, method: str) -> Block:
 
 def _explain_cases(config: Config, method: str) -> Block:
     prediction = _predict_slices(config, method, "0", str(config["methods"][method]["rounds"] - 1))
-    members = max(1, len(config["methods"][method]["members"]))
-    return {**prediction, "folds_run": config["folds"]["run"], "members": members, "images": config["report"]["images"]}
+    by_fold = config["views"][prediction["view"]]["kind"] == "crop"
+    return {**prediction, "folds_run": config["folds"]["run"], "shards_by_fold": by_fold}
 
 
 def _gather_studies(config: Config, method: str) -> Block:
@@ -388,7 +388,7 @@ def _write_report(config: Config) -> Block:
         "rounds": whole["rounds"],
         "members": max(1, len(whole["members"])),
         "published": config["compare"]["published"].get(name, {}),
-        "uids": config["report"]["uids"],
+        **{key: config["report"][key] for key in ("images", "uids")},
     }
 
 

@@ -311,6 +311,13 @@ def vertebrae_of(method):
     return [f"results/{method}/fold-{fold}/vertebrae.parquet" for fold in folds]
 
 
+def crops_of(method):
+    """Where the crops that it reads lie, of every fold run; none of a method of another view."""
+    view = view_of(method)
+    folds = config["folds"]["run"] if config["views"][view]["kind"] == "crop" else []
+    return [f"results/crops/{view}/fold-{fold}.parquet" for fold in folds]
+
+
 def has_own_labels(method):
     """Whether a method's slice labels differ from the box rule's."""
     block = config["methods"][method]

@@ -50,7 +50,12 @@ rule explain_cases:
         cases=rules.choose_cases.output.cases,
         models=lambda wildcards: [path for fold in config["folds"]["run"] for path in models_of(wildcards.method, fold)],
         shards=lambda wildcards: shards_of_folds(view_of(wildcards.method)),
+        slices=rules.index.output.slices,
+        findings=rules.index.output.findings,
+        boxes=rules.inventory.output.boxes,
         vertebrae=lambda wildcards: vertebrae_of(wildcards.method),
+        crops=lambda wildcards: crops_of(wildcards.method),
+        phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
     output:
         explained="results/{method}/report/explained.parquet",
     log:
@@ -65,12 +70,15 @@ rule explain_cases:
         gpu=PLAN.gpu,
     params:
         vertebrae=option("vertebrae"),
+        crops=option("crops"),
+        truth="--slice-truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
         config=block_of("explain_cases"),
         code=code_of("explain_cases"),
         at=at,
     shell:
         "python -m cspine explain_cases --cases {input.cases} --models {input.models} --shards {input.shards} "
-        "--explained {output.explained} {params.vertebrae} "
+        "--slices {input.slices} --findings {input.findings} --boxes {input.boxes} --explained {output.explained} "
+        "{params.vertebrae} {params.crops} {params.truth} "
         "--config {params.config:q} --at {params.at:q} --log {log}"
 
 

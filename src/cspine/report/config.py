@@ -21,6 +21,7 @@ class ReportConfig:
     unit: str  # slice | vertebra | study: what one example of it is
     rounds: int  # of teaching; the files of rounds come round by round, of each fold by fold
     folds_run: list[int]
+    images: bool = True  # whether slices of the data are shown
     uids: str = "plain"  # plain: studies have their StudyInstanceUID; numbered: their place in shown.parquet
     members: int = 1  # models of a fold that are averaged
     published: dict[str, Any] = field(default_factory=dict)  # what the method's source says it scored

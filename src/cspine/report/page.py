@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cspine.pages import render
-from cspine.report import browser
+from cspine.report import browser, cases
 from cspine.report.drawn import Drawn, inline
 from cspine.report.parts import Chapter, Folded, Part, kind_of
 from cspine.report.template import STYLE, TEMPLATE
@@ -30,7 +30,7 @@ def report_page(title: str, tone: str, headline: str, sentences: Sequence[str], 
         chapters=chapters,
         kind_of=kind_of,
         inline=inline,
-        styles=STYLE + browser.STYLE,
+        styles=STYLE + cases.STYLE + browser.STYLE,
         script=browser.SCRIPT,
     )
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 STYLE = """
 .report details { margin: .6rem 0; } .report section > details > summary { font-weight: 600; }
-.report .case { border-top: 1px solid var(--line); padding-top: .6rem; margin-top: 1rem; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.2rem; }
-.cases img { width: 100%; height: auto; } .cases h4 { margin: .2rem 0; font-size: 1rem; }
+.cases { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.6rem; }
+.cases h4 { margin: .2rem 0 .5rem; font-size: 1rem; overflow-wrap: anywhere; }
+.cases dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .8rem; margin: .6rem 0; font-size: .9rem; }
+.cases dt { color: var(--soft); } .cases dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 TEMPLATE = """\

@@ -34,7 +34,7 @@ from cspine.report.page import figures_in, report_page
 from cspine.report.parts import Chapter
 from cspine.report.records import costs as costs_of
 from cspine.report.records import made_from
-from cspine.scores import read_truth
+from cspine.scores import measure, read_truth
 from cspine.stage import InPath, OutCopy, OutPath
 from cspine.tables import read_table
 from cspine.writing import write_whole
@@ -46,6 +46,16 @@ class _Files:
 
     config: ReportConfig
 
+    def joined(self, name: str, paths: Sequence[Path], each: int = 1) -> pd.DataFrame:
+        """One table with columns round, fold and member; empty where there are no files."""
+        if not paths:
+            return pd.DataFrame()
+        found = self.tables(name, paths, each).items()
+        return pd.concat(
+            [table.assign(round=number, fold=fold, member=member) for (number, fold, member), table in found],
+            ignore_index=True,
+        )
+
     def tables(self, name: str, paths: Sequence[Path], each: int = 1) -> dict[tuple[int, int, int], pd.DataFrame]:
         """By (round, fold, member).
 
@@ -54,7 +64,9 @@ class _Files:
         """
         places = list(product(range(self.config.rounds), self.config.folds_run, range(each)))
         if len(places) != len(paths):
-            raise CspineError(f"report: {len(paths)} {name}; expected {len(places)}, one for each round, fold and member")
+            raise CspineError(
+                f"report: {len(paths)} {name}; expected {len(places)}, one for each round, fold and member"
+            )
         return {place: read_table(path) for place, path in zip(places, paths, strict=True)}
 
 
@@ -116,17 +128,16 @@ def write_report(
     roles = roles_of(fold_table, config.folds_run[0]).value_counts().to_dict()
     tables = dict(zip(ERRORS, map(read_table, error_tables), strict=True))
     rounds = _rounds(files, Studies(index, fold_table, read_truth(truth) if truth else None), study_probabilities)
-    sets = {(number, fold): table for (number, fold, _), table in files.tables("training sets", training_sets).items()}
     text = quality_text.read_text(encoding="utf-8") if quality_text else ""
     slices = read_table(browsed)
     chapters: list[Chapter] = [
         summary(measured, config),
         data(read_audit_table(audit)),
-        labels(sets, _quality(files, quality), text, config),
-        learning(files.tables("histories", histories, config.members), config),
-        compared(rounds, pd.read_csv(comparison) if comparison else None, config),
+        labels(files.joined("training sets", training_sets), files.joined("pseudo_quality", quality), text, config),
+        learning(files.joined("histories", histories, config.members), config),
+        compared(*rounds, pd.read_csv(comparison) if comparison else None, config),
         errors(tables, error_text.read_text(encoding="utf-8"), config),
-        worst(chosen, pictured, names, config),
+        worst(chosen, pictured if config.images else pictured.iloc[:0], names, config),
         browse(slices, names, config),
         costs(costs_of(results), config),
         provenance(results, names if config.uids != "plain" else {}),
@@ -141,29 +152,29 @@ def write_report(
     say(f"write_report: {len(chapters)} chapters, {len(FIGURES)} figures, {len(html.encode()) / 1e6:.1f} MB")
 
 
-def _rounds(files: _Files, studies: Studies, paths: Sequence[Path]) -> pd.DataFrame:
-    """Each round as a row of comparison.csv, on the same resamples of the same studies."""
+def _rounds(files: _Files, studies: Studies, paths: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each round as a row of comparison.csv, on the same resamples of the same studies; and as rows of scores.parquet."""
     config, of_rounds = files.config, files.config.of_rounds()
     tables = files.tables("study probabilities", paths)
     entries = [
         studies.entry(method, [tables[number, fold, 0] for fold in config.folds_run], of_rounds)
         for number, method in enumerate(of_rounds.methods)
     ]
-    return pd.concat(
+    scores = [
+        measure(scored, entry.method.name, config.bootstrap, config.seed).assign(round=number)
+        for number, entry in enumerate(entries)
+        for scored in entry.cohorts.values()
+    ]
+    rows = pd.concat(
         [
-            rows_of(entries, cohort, studies, resample_counts(len(scored.uids), config.bootstrap, config.seed), of_rounds)
+            rows_of(
+                entries, cohort, studies, resample_counts(len(scored.uids), config.bootstrap, config.seed), of_rounds
+            )
             for cohort, scored in entries[0].cohorts.items()
         ],
         ignore_index=True,
     )
-
-
-def _quality(files: _Files, paths: Sequence[Path]) -> pd.DataFrame:
-    """pseudo_quality.parquet of all rounds and folds with columns round and fold; empty where there is none."""
-    if not paths:
-        return pd.DataFrame()
-    found = files.tables("pseudo_quality", paths).items()
-    return pd.concat([table.assign(round=number, fold=fold) for (number, fold, _), table in found], ignore_index=True)
+    return rows, pd.concat(scores, ignore_index=True)
 
 
 def _write_figures(chapters: Sequence[Chapter], places: Sequence[Path]) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 from cspine.comparison.texts import estimate, smallest_in_words
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
-from cspine.report.figures.comparison import draw_comparison
-from cspine.report.figures.scores import draw_scores
+from cspine.report.figures.comparison import comparison
+from cspine.report.figures.scores import scores as drawn_scores
 from cspine.report.parts import Chapter, Heading, Part, Points, Words
 from cspine.score_texts import COHORTS
 
@@ -18,11 +18,12 @@ NOT_ASKED = (
 )
 
 
-def compared(rounds: pd.DataFrame, methods: pd.DataFrame | None, config: ReportConfig) -> Chapter:
+def compared(rounds: pd.DataFrame, scores: pd.DataFrame, methods: pd.DataFrame | None, config: ReportConfig) -> Chapter:
     """Paired differences on the same studies.
 
     Args:
         rounds: the rounds of the method as rows of comparison.csv.
+        scores: the same as rows of scores.parquet, with the column round.
         methods: comparison.csv, where it was asked for.
         config: see ReportConfig.
     """
@@ -31,7 +32,7 @@ def compared(rounds: pd.DataFrame, methods: pd.DataFrame | None, config: ReportC
                 for sentence in smallest_in_words(rows, of_rounds)]  # fmt: skip
     parts: list[Part] = [
         Heading("The rounds of the method"),
-        draw_scores(rounds, config),
+        drawn_scores(scores, config.about),
         *_tables(rounds),
         Points(smallest),
         Heading("All methods"),
@@ -39,8 +40,11 @@ def compared(rounds: pd.DataFrame, methods: pd.DataFrame | None, config: ReportC
     if methods is None:
         parts.append(Words(NOT_ASKED))
     else:
-        parts += [*_tables(methods), Words("Costs, points and aggregation of each: results/comparison.html.", soft=True)]
-    parts.append(draw_comparison(methods, config))
+        parts += [
+            *_tables(methods),
+            Words("Costs, points and aggregation of each: results/comparison.html.", soft=True),
+        ]
+    parts.append(comparison(pd.DataFrame() if methods is None else methods, config.about, config.method))
     return Chapter("comparison", "Comparison", parts)
 
 

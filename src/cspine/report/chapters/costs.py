@@ -7,7 +7,7 @@ import pandas as pd
 from cspine.amounts import duration, size
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
-from cspine.report.figures.costs import draw_costs
+from cspine.report.figures.costs import costs as drawn_costs
 from cspine.report.parts import Chapter, Points
 
 
@@ -31,4 +31,6 @@ def costs(taken: pd.DataFrame, config: ReportConfig) -> Chapter:
         f"{duration(taken['cpu_seconds'].sum())} of CPU; all segments of an interrupted stage are added up.",
         "What the store already had counts as if it had been made for this run. Memory is the host's, not the GPU's.",
     ]
-    return Chapter("costs", "Costs", [Points(said), draw_costs(taken, config), Table(head, rows, shown=len(rows))])
+    return Chapter(
+        "costs", "Costs", [Points(said), drawn_costs(taken, config.about), Table(head, rows, shown=len(rows))]
+    )

@@ -13,7 +13,9 @@ def data(audit: Audit) -> Chapter:
     """The audit in short; its own page, results/audit.html, has the studies by name and pictures of the worst."""
     studies, findings = audit
     verdict = verdict_of(audit)
-    drawings = "".join(f"<figure>{one.svg}<figcaption>{one.caption}</figcaption></figure>" for one in histograms(studies))
+    drawings = "".join(
+        f"<figure>{one.svg}<figcaption>{one.caption}</figcaption></figure>" for one in histograms(studies)
+    )
     parts: list[Part] = [
         Words(verdict.headline),
         Points([*verdict.training, *verdict.test]),

@@ -11,10 +11,11 @@ from cspine.analysis.properties import LEAST_OF_A_GROUP
 from cspine.comparison.texts import estimate
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
-from cspine.report.figures.calibration import draw_calibration
-from cspine.report.figures.confusion import draw_confusion
-from cspine.report.figures.curves import draw_precision_recall, draw_roc
-from cspine.report.figures.thresholds import draw_thresholds
+from cspine.report.figures.areas import areas
+from cspine.report.figures.calibration import brier, calibration
+from cspine.report.figures.confusion import confusion
+from cspine.report.figures.curves import precision_recall, roc
+from cspine.report.figures.thresholds import thresholds
 from cspine.report.parts import Chapter, Folded, Listing, Part, Words
 from cspine.score_texts import COHORTS
 
@@ -34,12 +35,17 @@ def errors(tables: Tables, text: str, config: ReportConfig) -> Chapter:
             "Thresholds are chosen on the select studies of each fold (the most sensitivity + specificity). What docs/errors.md "
             "says of every column holds here."
         ),
-        draw_roc(tables["curves"], tables["areas"], config),
-        draw_precision_recall(tables["curves"], tables["areas"], config),
-        draw_calibration(tables["reliability"], tables["calibration"], config),
-        draw_confusion(tables["confusion"], config),
-        draw_thresholds(tables["thresholds"], tables["points"], config),
-        Folded(f"By what is known of a study (groups of fewer than {LEAST_OF_A_GROUP} say little)", _groups(tables["properties"])),
+        roc(tables["areas"], tables["curves"], config.about),
+        areas(tables["areas"], config.about),
+        precision_recall(tables["areas"], tables["curves"], config.about),
+        calibration(tables["reliability"], tables["calibration"], config.about),
+        brier(tables["calibration"], config.about),
+        confusion(tables["confusion"], config.about),
+        thresholds(tables["thresholds"], tables["points"], tables["confusion"], config.about),
+        Folded(
+            f"By what is known of a study (groups of fewer than {LEAST_OF_A_GROUP} say little)",
+            _groups(tables["properties"]),
+        ),
         Folded("The error analysis in full", [Listing(text)]),
     ]
     return Chapter("errors", "Errors", parts)

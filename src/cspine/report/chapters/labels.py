@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from cspine.report.config import ReportConfig
-from cspine.report.figures.labels import draw_labels
-from cspine.report.figures.pseudo_labels import draw_pseudo_labels
+from cspine.report.figures.labels import labels as drawn_labels
+from cspine.report.figures.pseudo_labels import pseudo_labels
 from cspine.report.parts import Chapter, Folded, Listing, Part, Points, Words
 
 WHENCE = {
@@ -21,20 +21,20 @@ WHENCE = {
 }
 
 
-def labels(sets: dict[tuple[int, int], pd.DataFrame], quality: pd.DataFrame, text: str, config: ReportConfig) -> Chapter:
+def labels(sets: pd.DataFrame, quality: pd.DataFrame, text: str, config: ReportConfig) -> Chapter:
     """The training sets of each round by source, and what the pseudo-labels are worth.
 
     Args:
-        sets: training_set.parquet by (round, fold).
+        sets: training_set.parquet of every round and fold, with columns round and fold.
         quality: pseudo_quality.parquet of all rounds and folds, with columns round and fold; empty where there is none.
         text: pseudo_quality.txt; "" where there is none.
         config: see ReportConfig.
     """
-    found = {source for table in sets.values() for source in table.get("source", pd.Series(dtype=str)).unique()}
+    found = set(sets["source"])
     parts: list[Part] = [
         Points([f"{name}: {words}." for name, words in WHENCE.items() if name in found]),
-        draw_labels(sets, config),
-        draw_pseudo_labels(quality, config),
+        drawn_labels(sets, config.about),
+        pseudo_labels(quality, config.about),
     ]
     if text:
         parts += [

@@ -7,16 +7,19 @@ import pandas as pd
 from cspine.evaluation import best_epoch
 from cspine.pages import Table
 from cspine.report.config import ReportConfig, round_name
-from cspine.report.figures.training import draw_training
+from cspine.report.figures.training import rates, training
 from cspine.report.parts import Chapter, Words
 
-History = dict[tuple[int, int, int], pd.DataFrame]  # by round, fold and member
 
+def learning(histories: pd.DataFrame, config: ReportConfig) -> Chapter:
+    """Curves and the last lines of every training.
 
-def learning(histories: History, config: ReportConfig) -> Chapter:
-    """Curves and the last lines of every training."""
+    Args:
+        histories: history.parquet of every training, with columns round, fold and member.
+        config: see ReportConfig.
+    """
     rows = []
-    for (number, fold, member), table in histories.items():
+    for (number, fold, member), table in histories.groupby(["round", "fold", "member"]):
         records = table.to_dict("records")
         best, last = records[best_epoch(records)], records[-1]
         name = f"{round_name(number)}, fold {fold}" + (f", member {member}" if config.members > 1 else "")
@@ -24,7 +27,8 @@ def learning(histories: History, config: ReportConfig) -> Chapter:
     head = ["training", "epochs", "steps", "train loss, last", "select loss, last", "best epoch", "train loss then",
             "select loss then"]  # fmt: skip
     return Chapter("learning", "Training", [
-        draw_training(histories, config),
+        training(histories, config.about),
+        rates(histories, config.about),
         Table(head, rows, "the best epoch is that of the least loss on select", shown=24),
         Words("Select studies are neither taught nor scored: they decide when to stop, and choose aggregation and "
               "thresholds.", soft=True),

@@ -89,7 +89,9 @@ def _model(config: ReportConfig) -> list[list[Any]]:
     if config.members > 1:
         rows.insert(3, ["ensemble", f"{config.members} models a fold"])
     if config.published:
-        rows.append(["published", f"its source scored {config.published['score']} ({config.published['where']}): other data"])
+        rows.append(
+            ["published", f"its source scored {config.published['score']} ({config.published['where']}): other data"]
+        )
     return rows
 
 

@@ -43,7 +43,7 @@ def provenance(results: Sequence[Made], shown: dict[str, str]) -> Chapter:
 def _versions(results: Sequence[Made]) -> Table:
     rows = []
     for name, found in versions(results).items():
-        mixed = f"mixed: {', '.join(f'{version} made {counted(n, "result")}' for version, n in found.items())}"
+        mixed = "mixed: " + ", ".join(f"{version} made {counted(n, 'result')}" for version, n in found.items())
         rows.append([name, next(iter(found)) if len(found) == 1 else mixed, sum(found.values())])
     return Table(["library", "version", "results"], rows, shown=len(rows))
 
