@@ -26,7 +26,7 @@ NOTE = (
     "vertebra."
 )
 STYLE = """
-.case-pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 20rem)); gap: .5rem; }
+.case-pictures { display: grid; grid-template-columns: repeat(2, minmax(0, 20rem)); gap: .5rem; }
 .case-pictures figure { margin: 0; }
 .case-pictures img { width: 100%; height: auto; display: block; border-radius: 4px; }
 """

@@ -41,10 +41,10 @@ def compared(rounds: pd.DataFrame, scores: pd.DataFrame, methods: pd.DataFrame |
         parts.append(Words(NOT_ASKED))
     else:
         parts += [
+            comparison(methods, config.about, config.method),
             *_tables(methods),
             Words("Costs, points and aggregation of each: results/comparison.html.", soft=True),
         ]
-    parts.append(comparison(pd.DataFrame() if methods is None else methods, config.about, config.method))
     return Chapter("comparison", "Comparison", parts)
 
 

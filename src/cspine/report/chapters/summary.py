@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cspine.comparison.texts import UNKNOWN
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
 from cspine.report.parts import Chapter, Part, Points
 from cspine.score_texts import CLAIMS, COHORTS, FORMS, TOO_FEW
+from cspine.scores import LEAST_OF_A_CLASS, LEAST_STUDIES
 from cspine.studies import LABELS
 
 PRIVATE = (
@@ -56,20 +58,25 @@ def summary(scores: pd.DataFrame, config: ReportConfig) -> Chapter:
 def _table(cohort: str, rows: pd.DataFrame) -> Table:
     studies = int(rows.loc[rows["measure"] == "loss", "studies"].iloc[0])
     cells = [_row(row) for row in rows.to_dict("records")]
-    head = ["", "model", "constant", "model - constant", "positive / studies"]
+    head = ["", "model", "constant", "model - constant", "positive / studies", ""]
     return Table(head, cells, f"{COHORTS[cohort]}: {studies} studies", shown=len(cells))
 
 
 def _row(row: dict[str, object]) -> Sequence[str]:
     loss = row["measure"] == "loss"
     name = f"loss, {FORMS[str(row['normalisation'])]}" if loss else f"AUC, {_spoken(str(row['label']))}"
-    few = "" if row["measurable"] else f" ({TOO_FEW})"
-    value, constant, difference = (
-        f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
-        f"{row['constant']:.3f}",
-        f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]",
+    value, difference = (
+        _estimate(row, "value", "low", "high"),
+        _estimate(row, "difference", "difference_low", "difference_high", "+"),
     )
-    return [name + few, value, constant, difference, f"{row['positives']} / {row['studies']}"]
+    few = "" if row["measurable"] else "few"
+    return [name, value, f"{row['constant']:.3f}", difference, f"{row['positives']} / {row['studies']}", few]
+
+
+def _estimate(row: dict[str, object], name: str, low: str, high: str, sign: str = "") -> str:
+    if pd.isna(row[name]):  # type: ignore[call-overload]
+        return UNKNOWN
+    return f"{row[name]:{sign}.3f} [{row[low]:{sign}.3f}, {row[high]:{sign}.3f}]"
 
 
 def _spoken(label: str) -> str:
@@ -81,6 +88,7 @@ def _how_to_read(config: ReportConfig) -> list[str]:
         f"[95 % interval] over {config.bootstrap:,} resamples of studies; no interval holds the luck of another seed.",
         "Loss: per-exam (a) is the mean of the studies' weighted losses, pooled (b) the weighted mean of all rows; lower is "
         "better. Which of the two the competition uses is not settled.",
+        f"few: {TOO_FEW}, fewer than {LEAST_STUDIES} studies or than {LEAST_OF_A_CLASS} of a class.",
         "The best constant gives every study the same eight numbers, fitted on the training labels.",
         "Held-out studies are judged by the model of the fold that holds them out; no model, threshold or calibration of "
         "that fold has seen them.",
