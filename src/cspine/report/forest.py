@@ -12,6 +12,7 @@ from cspine.report.drawn import SMALL
 from cspine.report.panels import with_interval
 
 ROW, LINE_OF_TEXT, AROUND = 0.3, 0.17, 1.0  #: inches: of a row, of a line of words above it, of heading and axis
+TOP = 0.03  # inches from a row's upper end to its words
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ def height_of(groups: Iterable[Sequence[Row]], stacked: bool = False) -> float:
         stacked: names and numbers stand above their rows, as on narrow screens.
     """
     most = max(groups, key=len)
-    lines = max((row.name.count("\n") + 1 for row in most), default=1)
-    return len(most) * (ROW + LINE_OF_TEXT * (lines if stacked else lines - 1)) + AROUND
+    return len(most) * _height_of_row(most, stacked) + AROUND
 
 
 def forest(
@@ -56,14 +56,23 @@ def forest(
     axes.set_axisbelow(True)
     if zero is not None:
         axes.axvline(zero, color=SOFT, linestyle=":", linewidth=1.2)
+    below = (TOP + 0.1 + LINE_OF_TEXT * _lines(rows)) / _height_of_row(rows, True) - 0.5 if stacked else 0.0
     for place, row in enumerate(rows):
-        _dot(axes, row, place + (0.3 if stacked else 0.0))
+        _dot(axes, row, place + below)
         words, colour = with_interval(row.value, row.low, row.high, digits, sign), INK if row.measurable else SOFT
         (_above if stacked else _beside)(axes, row.name, words, place, colour)
     axes.set_yticks([] if stacked else range(len(rows)), labels=[] if stacked else [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def _lines(rows: Sequence[Row]) -> int:
+    return max((row.name.count("\n") + 1 for row in rows), default=1)
+
+
+def _height_of_row(rows: Sequence[Row], stacked: bool) -> float:
+    return ROW + LINE_OF_TEXT * (_lines(rows) if stacked else _lines(rows) - 1)
 
 
 def _dot(axes: Axes, row: Row, place: float) -> None:
@@ -83,15 +92,15 @@ def _beside(axes: Axes, name: str, words: str, place: int, colour: str) -> None:
 
 
 def _above(axes: Axes, name: str, words: str, place: int, colour: str) -> None:
-    where = axes.get_yaxis_transform()
-    axes.text(0, place - 0.45, name, transform=where, va="top", fontsize=SMALL, color=colour)
-    axes.text(1, place - 0.45, words, transform=where, va="top", ha="right", fontsize=SMALL, color=colour)
+    """Both above the dot, on paper of their own: lines of the axis end there."""
+    for x, text, side in ((0, name, "left"), (1, words, "right")):
+        axes.text(
+            x, place - 0.45, text, transform=axes.get_yaxis_transform(), va="top", ha=side, fontsize=SMALL,
+            color=colour, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
 
 
 def said(rows: Sequence[Row], digits: int = 2, sign: str = "") -> str:
     """The same in words."""
-    names = [row.name.replace("\n", ", ") for row in rows]
-    return "; ".join(
-        f"{name}: {with_interval(row.value, row.low, row.high, digits, sign)}"
-        for name, row in zip(names, rows, strict=True)
-    )
+    told = ((row.name.replace("\n", ", "), with_interval(row.value, row.low, row.high, digits, sign)) for row in rows)
+    return "; ".join(f"{name}: {value}" for name, value in told)

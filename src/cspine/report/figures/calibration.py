@@ -59,9 +59,8 @@ def brier(calibration: pd.DataFrame, about: About) -> Drawn:
     name, title, cohorts = "brier", "Brier score beside the best constant's", cohorts_of(calibration)
     if not cohorts:
         return in_words(name, title, "no study with a known label was predicted")
-    rows = {
-        cohort: [_row(row) for _, row in calibration[calibration["cohort"] == cohort].iterrows()] for cohort in cohorts
-    }
+    tables = {cohort: calibration[calibration["cohort"] == cohort] for cohort in cohorts}
+    rows = {cohort: [_row(row) for _, row in table.iterrows()] for cohort, table in tables.items()}
 
     def figure(form: Form) -> Figure:
         page, grid = panels(form, len(cohorts), height_of(rows.values()))

@@ -49,5 +49,5 @@ def comparison(comparison: pd.DataFrame, about: About, submitted: str = "") -> D
 
 def _row(row: pd.Series, submitted: str) -> Row:
     own = row["method"] == submitted
-    name = f"{row['method']}\n(submitted)" if own else row["method"]
+    name = f"{row['method']} (submitted)" if own else row["method"]
     return Row(name, row[FIGURE], row[f"{FIGURE}_low"], row[f"{FIGURE}_high"], colour=SECOND if own else FIRST)

@@ -26,11 +26,9 @@ def confusion(confusion: pd.DataFrame, about: About) -> Drawn:
         confusion: errors/confusion.parquet; its rows of the chosen threshold are drawn.
         about: for the caption.
     """
-    chosen = (
-        confusion[(confusion["rule"] == "select") & confusion["level"].isin(list(LEVELS))]
-        if len(confusion)
-        else confusion
-    )
+    chosen = confusion
+    if len(confusion):
+        chosen = confusion[(confusion["rule"] == "select") & confusion["level"].isin(LEVELS)]
     cohorts = cohorts_of(chosen)
     if not cohorts:
         return in_words(NAME, TITLE, "no study with a known label was predicted")

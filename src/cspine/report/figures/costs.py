@@ -41,7 +41,7 @@ def costs(costs: pd.DataFrame, about: About) -> Drawn:
         f"Wall time of all results of a stage added up, {known['seconds'].sum():,.0f} s in all, and the most memory "
         "that one of them held on the host, not the GPU. In brackets: results. Stages run side by side, so a run takes "
         f"less than the sum; a result that was there already is counted as when it was made. Computed on: "
-        f"{devices or 'not recorded'}.{about.data}"
+        f"{devices or 'not recorded'}.{' Data: the phantom.' if about.phantom else ''}"
     )
     told = [f"{stage}: {row['seconds']:,.1f} s, {row['peak_mb']:,.0f} MB" for stage, row in table.iterrows()]
     return draw(NAME, TITLE, caption, spoken(["; ".join(told)]), figure)
@@ -56,9 +56,11 @@ def by_stage(costs: pd.DataFrame) -> pd.DataFrame:
     if len(table) <= MOST + 1:
         return table
     rest = table.iloc[MOST:]
-    table = table.iloc[:MOST]
-    table.loc[f"{len(rest)} other stages"] = [rest["results"].sum(), rest["seconds"].sum(), rest["peak_mb"].max()]
-    return table
+    others = pd.DataFrame(
+        {"results": rest["results"].sum(), "seconds": rest["seconds"].sum(), "peak_mb": rest["peak_mb"].max()},
+        index=[f"{len(rest)} other stages"],
+    )
+    return pd.concat([table.iloc[:MOST], others])
 
 
 def _bars(axes: Axes, values: pd.Series, names: list[str], colour: str, label: str) -> None:

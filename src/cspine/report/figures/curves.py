@@ -63,6 +63,8 @@ def precision_recall(areas: pd.DataFrame, curves: pd.DataFrame, about: About) ->
 
 def _curves(kind: str, areas: pd.DataFrame, curves: pd.DataFrame, caption: str, about: About) -> Drawn:
     title, cohorts = NAMES[kind], cohorts_of(areas)
+    if not cohorts:
+        return in_words(kind, title, "no study with a known label was predicted")
     drawn = curves[(curves["curve"] == kind) & curves["level"].isin(list(SHOWN))].dropna(subset=["y"])
     if drawn.empty:
         return in_words(kind, title, "no cohort has both classes, so there is no curve")

@@ -32,7 +32,7 @@ EXPLAINED = {
     "united": "a slice of a boxed study, in which the model says which vertebra",
     "pseudo": "a slice of an unboxed fractured study, labelled by the round before",
     "mask": "what the slice's mask shows",
-    "truth": "the phantom's truth",
+    "truth": "the truth of every slice",
     "study": "the study's label, for all its slices",
     "shown": "the study's label, where a localizer sees the vertebra",
     "unboxed": "a slice without a box of a boxed study",

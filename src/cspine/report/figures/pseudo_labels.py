@@ -16,8 +16,8 @@ COMPARED = "slice"  #: any vertebra of a slice: what boxes say without an assump
 ARMS = {"boxes": ("boxes", FIRST), "truth": ("truth", FOURTH), "unboxed": ("unboxed, truth", SECOND)}
 EXPLAINED = {
     "boxes": "boxed studies of select, labelled as if they had no boxes, against these",
-    "truth": "the same studies against the phantom's truth",
-    "unboxed": "the unboxed studies that are taught, against the phantom's truth",
+    "truth": "the same studies against the truth of every slice",
+    "unboxed": "the unboxed studies that are taught, against the same truth",
 }
 MEASURES = {
     "precision": "precision (labelled slices that are fractured)",

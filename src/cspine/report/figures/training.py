@@ -89,14 +89,20 @@ def _models(rows: pd.DataFrame) -> list[pd.DataFrame]:
     return [part.reset_index(drop=True).assign(at=np.arange(1, len(part) + 1)) for part in parts]
 
 
+def _best(model: pd.DataFrame) -> pd.Series | None:
+    """The first epoch with the least select loss; None where select has no loss."""
+    losses = model["select_loss"].to_numpy(np.float64)
+    return None if np.isnan(losses).all() else model.iloc[int(np.nanargmin(losses))]
+
+
 def _losses(axes: Axes, rows: pd.DataFrame) -> None:
     for place, model in enumerate(_models(rows)):
         width = 0.8 if place else 1.6
         for name, colour in (("train", FIRST), ("select", SECOND)):
             label = "_" if place else f"{name} loss"
             axes.plot(model["at"], model[f"{name}_loss"], color=colour, linewidth=width, label=label)
-        if model["select_loss"].notna().any():
-            best = model.loc[model["select_loss"].idxmin()]
+        best = _best(model)
+        if best is not None:
             label = "_" if place else "least select loss"
             axes.plot(best["at"], best["select_loss"], "o", color=SECOND, markerfacecolor=PAPER, ms=7, label=label)
         for start in model.loc[model["part"].diff() > 0, "at"] if not place else []:
@@ -119,8 +125,8 @@ def _said_losses(rows: pd.DataFrame) -> str:
         told.append(
             f"{len(model)} epochs, at last train loss {last['train_loss']:.4f}, select {last['select_loss']:.4f}"
         )
-        if model["select_loss"].notna().any():
-            best = model.loc[model["select_loss"].idxmin()]
+        best = _best(model)
+        if best is not None:
             told[-1] += f", least select loss {best['select_loss']:.4f} in epoch {best['at']:.0f}"
     return "; ".join(told)
 
