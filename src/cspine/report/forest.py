@@ -62,7 +62,7 @@ def forest(
         words, colour = with_interval(row.value, row.low, row.high, digits, sign), INK if row.measurable else SOFT
         (_above if stacked else _beside)(axes, row.name, words, place, colour)
     axes.set_yticks([] if stacked else range(len(rows)), labels=[] if stacked else [row.name for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
