@@ -175,7 +175,7 @@ def test_the_lanes_have_bars_for_what_the_study_has_and_the_legend_no_others(tab
     assert count(tab, ".key li") == 3
     choose(tab, 2)
     assert (count(tab, ".lanes .label"), count(tab, ".lanes .pseudo") > 0) == (0, True)
-    assert "Fold 2: taught to the models that predict it here." in text(tab, ".about")
+    assert "Taught to the models of fold 2, which predict it here" in text(tab, ".about")
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -217,7 +217,7 @@ def test_without_scripts_one_slice_of_each_study_is_there(path: Path) -> None:
 
 def test_on_paper_the_slice_stands_without_what_can_be_used(tab: Tab) -> None:
     tab.dress(800, 1100, dark=False, media="print")
-    assert count(tab, "canvas") == 1 and count(tab, ".lanes .curve") == 7
+    assert count(tab, "canvas") == 1 and count(tab, ".lanes .curve") == 7 and count(tab, ".stills") == 0
     for used in (".slide", ".jumping", ".drawn", ".hint", ".choice button"):
         assert count(tab, used) == 0, used
 

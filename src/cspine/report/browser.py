@@ -58,7 +58,9 @@ class _Leaves:
     def about(self) -> str:
         """One line about the study."""
         first = self.rows.iloc[0]
-        return f"{first['labelled'][0].upper()}{first['labelled'][1:]}. Fold {first['fold']}: {ROLES[first['role']]}."
+        return (
+            f"{first['labelled'][0].upper()}{first['labelled'][1:]}. {ROLES[first['role']].format(fold=first['fold'])}"
+        )
 
     @property
     def remarks(self) -> str:
@@ -68,6 +70,10 @@ class _Leaves:
             said.append("The method judges whole studies: it says nothing of a slice.")
         if first["shown_by"]:
             said.append(f"Which slices show a vertebra is said by {BY[first['shown_by']]}.")
+        if self._pixels():
+            said.append(
+                f"Pictures as the view has them, {self._pixels()} pixels a side, compressed: not for diagnosis."
+            )
         if first["every"] > 1:
             said.append(f"To keep the page small, every {first['every']}. slice is pictured.")
         if first["boxes_turned"]:

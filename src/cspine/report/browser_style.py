@@ -9,7 +9,7 @@ from __future__ import annotations
 
 STYLE = """
 .browser { --box: #ff9600; --even: #62b6ff; --odd: #9be564; --dark: #101418; --tall: 26rem; --deep: 11rem; --aspect: 1; }
-.browser [hidden] { display: none; }
+.browser [hidden] { display: none !important; }
 .browser .choice { display: flex; gap: .4rem; align-items: end; } .browser .choice label { flex: 1; min-width: 0; font-weight: 600; }
 .browser select { width: 100%; font: inherit; font-weight: 400; padding: .3rem; color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: 4px; }
 .browser button { font: inherit; font-size: .9rem; color: inherit; background: var(--band); border: 1px solid var(--line); border-radius: 4px; padding: .2rem .6rem; cursor: pointer; }
@@ -44,18 +44,19 @@ STYLE = """
 .browser .lanes { grid-column: 2 / -1; width: 100%; height: var(--tall); display: block; background: var(--band); }
 .browser .cursor { position: absolute; left: 0; right: 0; height: 2px; margin-top: -1px; background: var(--bad); pointer-events: none; }
 .browser .cursor::before { content: ""; position: absolute; left: 0; top: -4px; border: 5px solid transparent; border-left-color: var(--bad); }
-.browser .curve { fill: var(--first); fill-opacity: .35; stroke: var(--first); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+.browser .curve { fill: var(--first); fill-opacity: .7; }
 .browser .rule { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; fill: none; } .browser .view { fill: var(--ink); }
 .browser rect.label { fill: var(--box); } .browser rect.pseudo { fill: var(--first); } .browser rect.truth { fill: var(--ink); }
 .browser rect.none { fill: var(--soft); }
 .browser .key { list-style: none; padding: 0; font-size: .85rem; margin: .6rem 0 0; } .browser .key i { display: inline-block; width: .9rem; height: .8rem; margin-right: .3rem; vertical-align: -1px; }
-.browser .k-curve { background: color-mix(in srgb, var(--first) 35%, transparent); border-right: 2px solid var(--first); } .browser .k-label { background: var(--box); }
+.browser .k-curve { background: var(--first); opacity: .7; clip-path: polygon(0 0, 100% 50%, 0 100%); } .browser .k-label { background: var(--box); }
 .browser .k-pseudo { background: var(--first); } .browser .k-truth { background: var(--ink); } .browser .k-view { background: color-mix(in srgb, var(--ink) 13%, transparent); }
 .browser .numbers td, .browser .numbers th { padding: .15rem .6rem; }
 .browser .stills { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 0 1rem; } .browser .stills > p { grid-column: 1 / -1; } .browser .stills svg { width: 100%; background: var(--dark); }
 @media (max-width: 700px) { .browser { --tall: 22rem; --deep: 7rem; } .browser .views { grid-template-columns: minmax(0, 1fr); }
   .browser .numbers { font-size: .8rem; }
   .browser .numbers td, .browser .numbers th { padding: .15rem .3rem; } }
+@media (hover: none) { .browser .hint { display: none; } }
 @media print { .browser .choice button, .browser .slide, .browser .jumping, .browser .hint, .browser .drawn { display: none !important; }
   .browser .views { grid-template-columns: 45% 1fr; } .browser { --tall: 18rem; } .browser select { border: 0; appearance: none; }
   .browser :is(.frame, .chart) * { print-color-adjust: exact; } }

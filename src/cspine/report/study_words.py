@@ -6,11 +6,12 @@ import pandas as pd
 
 from cspine.studies import LABELS, UID, VERTEBRAE
 
+#: what a study is to the models that predict it -> how a sentence says it
 ROLES = {
-    "heldout": "held out, no model of the fold was taught it",
-    "test": "test study",
-    "select": "not taught, but thresholds were chosen on it",
-    "train": "taught to the models that predict it here",
+    "heldout": "Held out: the models of fold {fold}, which predict it here, were not taught it.",
+    "select": "Not taught to the models of fold {fold}, which predict it here; their thresholds were chosen on it.",
+    "train": "Taught to the models of fold {fold}, which predict it here: no test of them.",
+    "test": "Test study, predicted by the models of fold {fold}.",
 }
 
 
