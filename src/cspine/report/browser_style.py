@@ -55,7 +55,7 @@ STYLE = """
 .browser .stills { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 0 1rem; } .browser .stills > p { grid-column: 1 / -1; } .browser .stills svg { width: 100%; background: var(--dark); }
 @media (max-width: 700px) { .browser { --tall: 22rem; --deep: 7rem; } .browser .views { grid-template-columns: minmax(0, 1fr); }
   .browser .numbers { font-size: .8rem; }
-  .browser .numbers td, .browser .numbers th { padding: .15rem .3rem; } }
+  .browser .numbers td, .browser .numbers th { padding: .15rem .2rem; } }
 @media (hover: none) { .browser .hint { display: none; } }
 @media print { .browser .choice button, .browser .slide, .browser .jumping, .browser .hint, .browser .drawn { display: none !important; }
   .browser .views { grid-template-columns: 45% 1fr; } .browser { --tall: 18rem; } .browser select { border: 0; appearance: none; }

@@ -54,8 +54,7 @@ class Sources:
         own = _of(self.slices, cohort, uid).sort_values("z_index", ignore_index=True)
         side = own[["rows", "columns"]].max(axis=1) * own["column_spacing"]
         own = own[SLICE].assign(side_mm=side.astype(np.float32))
-        taught = self.labels.iloc[: len(self.labels) if cohort == "train" else 0]
-        rows = _of(taught, cohort, uid)
+        rows = _of(self.labels, cohort, uid)
         blocks = {
             "probability": _values(_of(self.predictions.get(fold), cohort, uid), own, VERTEBRAE),
             "label": _values(rows, own, VERTEBRAE),
