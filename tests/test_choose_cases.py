@@ -187,6 +187,7 @@ def test_the_studies_shown_are_errors_first_then_one_of_each_kind_of_label(tmp_p
         assert shown["why"].str.contains(reason).any(), reason
     wrong = shown["why"].str.contains("false").to_numpy()
     assert wrong[: wrong.sum()].all()  # errors first
+    assert (shown["why"].str.contains("found: ") & ~shown["why"].str.contains("false")).any()  # one that is right
     row = shown[shown["why"].str.contains("pseudo-labelled")].iloc[0]
     assert row[UID] in set(pseudo[FOLDS_RUN.index(row["fold"])][UID])
     assert row["cohort"] == ROLES[row["fold"]][row[UID]]
@@ -228,3 +229,8 @@ def test_what_is_known_of_a_study_stands_beside_its_case(
 def test_points_of_other_folds_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(CspineError, match="no threshold of vertebrae for fold 2"):
         chosen(tmp_path, points=POINTS[POINTS["fold"] == 0])
+
+
+def test_other_numbers_of_files_than_folds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CspineError, match=r"1 pseudo_labels for folds \[0, 2\]"):
+        chosen(tmp_path, pseudo_labels=[pd.DataFrame({UID: ["train-0001"]})])

@@ -84,9 +84,9 @@ def _wishes(pool: Pool, cases: pd.DataFrame, facts: _Facts) -> Iterator[_Wish]:
 
 
 def _right(pool: Pool, facts: _Facts) -> list[Place]:
-    """Studies with a fracture that was found, the surest first: those of which it is known where it is come first."""
+    """Studies in no case with a fracture that was found, the surest first; those with a known place before all."""
     rows = pool.judged[pool.judged["kind"] == FOUND].sort_values(["probability", UID], ascending=[False, True])
-    places = _places(rows)
+    places = [place for place in _places(rows) if facts.meets(place, FOUND)]
     return sorted(places, key=lambda place: not (place[0] == TEST or facts.meets(place, BOXED)))
 
 
@@ -134,10 +134,10 @@ class _Facts:
         return [*self.errors(place), *([f"found: {' '.join(found)}"] if found else []), *rest]
 
     def meets(self, place: Place, reason: str) -> bool:
-        """Whether a study is ``reason``: boxed, segmented, pseudo-labelled, unfractured or with a fracture found."""
+        """Whether a study is ``reason``: boxed, segmented, pseudo-labelled, unfractured, or found and in no case."""
         cohort, uid, fold = place
         if reason == FOUND:
-            return place[:2] in self.found
+            return place[:2] in self.found and not self.errors(place)
         if cohort == TEST:  # a test study may be a training study, too: there it has boxes and masks
             return reason == WHOLE and uid in self.whole_of_test
         return uid in {PSEUDO: self.pseudo[fold], WHOLE: self.whole, **self.flags}.get(reason, set())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cspine.analysis.cohorts import Answers, slices_said
+from cspine.errors import CspineError
 from cspine.progress import say
 from cspine.report.choosing import Known, in_index, judged_vertebrae, with_key_slices, worst
 from cspine.report.shown_studies import Pool, shown_studies
@@ -74,6 +75,7 @@ def choose_cases(
     answers = Answers(config.folds_run, [read_table(path) for path in study_probabilities], said)
     known = Known(study_table, read_table(points), read_truth(truth) if truth is not None else None)
     judged = judged_vertebrae(answers, known)
+    _one_for_each(config.folds_run, choices=choices, **({"pseudo_labels": pseudo_labels} if pseudo_labels else {}))
     evidence = [json.loads(path.read_text(encoding="utf-8")).get("evidence", "fracture") for path in choices]
     found = with_key_slices(worst(judged, config.cases), answers, evidence)
     codes = read_table(findings, [UID, "code"])
@@ -89,6 +91,12 @@ def choose_cases(
         f"{kinds.get(kind, 0)} of {(judged['kind'] == kind).sum()} {kind}s" for kind in sorted(kinds.index)
     )
     say(f"choose_cases: {config.method}: {counted or 'no error'}; {len(browsed)} studies to browse")
+
+
+def _one_for_each(folds_run: list[int], **files: list[InPath]) -> None:
+    for name, paths in files.items():
+        if len(paths) != len(folds_run):
+            raise CspineError(f"choose_cases: {len(paths)} {name} for folds {folds_run}; expected one for each")
 
 
 def _with_facts(
