@@ -30,6 +30,7 @@ PROBABILITIES = [
 ]
 TRUTH = many_studies(30, seed=10)[[UID, *LABELS]].assign(**{UID: [f"test-{i:04d}" for i in range(30)]})
 POINTS = pd.DataFrame({"fold": [0, 0, 2, 2], "kind": ["patient", "vertebra"] * 2, "threshold": [0.9, 0.3, 0.9, 0.4]})
+POINTS["assumed"] = ["", "", "", "3 fractured"]
 ROLES = {fold: roles_of(FOLDS, fold) for fold in FOLDS_RUN}
 HELD_OUT = {uid: fold for fold in FOLDS_RUN for uid in ROLES[fold].index[ROLES[fold] == "heldout"]}
 
@@ -98,6 +99,8 @@ def test_a_heldout_study_has_its_own_folds_threshold_and_a_test_study_the_mean(t
         (cohort, fold): t for cohort, fold, t in zip(cases["cohort"], cases["fold"], cases["threshold"], strict=True)
     }
     assert limits == {("heldout", 0): 0.3, ("heldout", 2): 0.4, ("test", 0): pytest.approx(0.35)}
+    assumed = cases["assumed"] != ""
+    assert assumed.equals(cases["threshold"] != 0.3)  # of fold 2, and so of the mean
     held_out = cases[cases["cohort"] == "heldout"]
     assert held_out["fold"].tolist() == [HELD_OUT[uid] for uid in held_out[UID]]
 
@@ -164,8 +167,9 @@ def test_a_method_without_errors_has_no_cases_and_still_shows_studies(tmp_path: 
     labels = pd.concat([STUDIES[STUDIES["cohort"] == "train"], TRUTH]).set_index(UID)
     perfect = [t.assign(**{v: labels.loc[t[UID], v].to_numpy(np.float64) for v in VERTEBRAE}) for t in PROBABILITIES]
     cases, shown = chosen(tmp_path, study_probabilities=perfect)
-    assert cases.empty and len(shown) == 3  # found, segmented, unfractured
-    assert any("found" in why for why in shown["why"]) and any("unfractured" in why for why in shown["why"])
+    assert cases.empty and len(shown) == 6 and not shown["why"].str.contains("false").any()
+    for reason in ("found: ", "segmented", "unfractured"):
+        assert shown["why"].str.contains(reason).any(), reason
 
 
 def test_a_method_of_whole_studies_has_cases_without_key_slices(

@@ -21,7 +21,15 @@ NAMES = {"1.2.3": "<1>", "1.2.4": "2"}
 
 def case_of(**changes: Any) -> dict[str, Any]:
     row = {"cohort": "heldout", UID: "1.2.3", "fold": 2, "label": "C5", "kind": "false negative", "rank": 1, "truth": 1}
-    row |= {"probability": 0.08, "threshold": 0.31, "z_index": 40, "slice_number": 41, "vertebra": "C5", "slices": 64}
+    row |= {
+        "probability": 0.08,
+        "threshold": 0.31,
+        "assumed": "",
+        "z_index": 40,
+        "slice_number": 41,
+        "vertebra": "C5",
+        "slices": 64,
+    }
     row |= {"thickness": 2.5, "boxed": True, "segmented": False, "rows": 512.0, "row_spacing": 0.4}
     return row | {"findings": "padding, sizes-vary"} | changes
 
@@ -113,9 +121,10 @@ def test_a_page_without_pixels_has_the_facts_and_no_picture() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "wanted"),
     [
-        ({"cohort": "test"}, "judged", "test study, mean of the folds; picture and map are of fold 2"),
+        ({"cohort": "test"}, "judged", "test study, by the mean of the folds run; picture and map are of fold 2"),
         ({"thickness": float("nan"), "boxed": False}, "study", "64 slices, 512 rows of 0.40 mm"),
         ({"findings": ""}, "findings", "none"),
+        ({"assumed": "2 positives"}, "threshold", "0.310, assumed: 2 positives"),
         ({"kind": "false positive", "truth": 0, "probability": 0.9}, "said", "0.900, called fractured"),
     ],
 )

@@ -77,7 +77,7 @@ def _case(case: Mapping[Any, Any], shown: Mapping[Any, Any] | None, name: str) -
     facts = [
         ("said", f"{case['probability']:.3f}, {_called(case)}"),
         ("true", "fractured" if case["truth"] == 1 else "not fractured"),
-        ("threshold", f"{case['threshold']:.3f}, chosen on select studies"),
+        ("threshold", f"{case['threshold']:.3f}, {_chosen(case)}"),
         ("judged", _judged(case)),
         *([("slice", _slice(case, shown))] if shown is not None or case["z_index"] != NO_SLICE else []),
         ("study", _study(case)),
@@ -91,9 +91,13 @@ def _called(case: Mapping[Any, Any]) -> str:
     return "not called fractured" if case["kind"] == MISSED else "called fractured"
 
 
+def _chosen(case: Mapping[Any, Any]) -> str:
+    return f"assumed: {case['assumed']}" if case["assumed"] else "chosen on select studies"
+
+
 def _judged(case: Mapping[Any, Any]) -> str:
     if case["cohort"] == TEST:
-        return f"test study, mean of the folds; picture and map are of fold {case['fold']}"
+        return f"test study, by the mean of the folds run; picture and map are of fold {case['fold']}"
     return f"held out of fold {case['fold']}, by its models"
 
 

@@ -24,7 +24,7 @@ MISSED, FALSE_ALARM, FOUND, LEFT_ALONE = "false negative", "false positive", "tr
 HELDOUT, TEST = "heldout", "test"
 NO_SLICE = -1  #: a method of whole studies or vertebrae says nothing of slices
 #: a vertebra whose truth is known, with what was said of it
-JUDGED = ["cohort", UID, "fold", "label", "kind", "truth", "probability", "threshold"]
+JUDGED = ["cohort", UID, "fold", "label", "kind", "truth", "probability", "threshold", "assumed"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,15 @@ class Known:
     points: pd.DataFrame
     truth: pd.DataFrame | None = None
 
-    def thresholds(self, folds_run: Sequence[int]) -> dict[int, float]:
-        """The threshold of vertebrae of each fold run.
+    def thresholds(self, folds_run: Sequence[int]) -> dict[int, tuple[float, str]]:
+        """The threshold of vertebrae of each fold run, and why it is assumed; "" where it was chosen.
 
         Raises:
             CspineError: the points lack a fold.
         """
         rows = self.points[self.points["kind"] == VERTEBRA]
-        found = dict(zip(rows["fold"].tolist(), rows["threshold"].tolist(), strict=True))
+        chosen = zip(rows["threshold"].tolist(), rows["assumed"].fillna("").tolist(), strict=True)
+        found = dict(zip(rows["fold"].tolist(), chosen, strict=True))
         missing = [fold for fold in folds_run if fold not in found]
         if missing:
             raise CspineError(
@@ -69,26 +70,29 @@ def judged_vertebrae(answers: Answers, known: Known) -> pd.DataFrame:
     labels = known.studies[known.studies["cohort"] == "train"].set_index(UID)
     parts = []
     for fold, table in zip(answers.folds_run, answers.studies, strict=True):
-        rows = table[table["cohort"] == HELDOUT]
-        parts.append(_judged(rows.assign(fold=fold, threshold=thresholds[fold]), labels))
+        threshold, assumed = thresholds[fold]
+        rows = table[table["cohort"] == HELDOUT].assign(fold=fold, threshold=threshold, assumed=assumed)
+        parts.append(_judged(rows, labels))
     if known.truth is not None:
         parts.append(_judged(_of_test(answers, thresholds), known.truth.set_index(UID)))
     return pd.concat(parts, ignore_index=True).astype({"fold": "int32", "probability": "float32"})
 
 
-def _of_test(answers: Answers, thresholds: dict[int, float]) -> pd.DataFrame:
-    """The test studies as submitted, with the columns of study_probabilities.parquet, fold and threshold."""
+def _of_test(answers: Answers, thresholds: dict[int, tuple[float, str]]) -> pd.DataFrame:
+    """The test studies as submitted: the columns of study_probabilities.parquet, fold, threshold and assumed."""
     first: dict[str, int] = {}
     for fold, table in zip(answers.folds_run, answers.studies, strict=True):
         first = dict.fromkeys(table.loc[table["cohort"] == TEST, UID], fold) | first
     rows = mean_of_folds(answers.studies, TEST).reset_index()
-    return rows.assign(cohort=TEST, fold=rows[UID].map(first), threshold=float(np.mean(list(thresholds.values()))))
+    mean, why = float(np.mean([value for value, _ in thresholds.values()])), [why for _, why in thresholds.values()]
+    return rows.assign(cohort=TEST, fold=rows[UID].map(first), threshold=mean, assumed=next(filter(None, why), ""))
 
 
 def _judged(rows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """JUDGED of these studies, seven rows each but for the unknown; ``labels`` by StudyInstanceUID."""
     rows = rows[rows[UID].isin(labels.index)].reset_index(drop=True)
-    each = rows.loc[rows.index.repeat(len(VERTEBRAE)), ["cohort", UID, "fold", "threshold"]].reset_index(drop=True)
+    keys = ["cohort", UID, "fold", "threshold", "assumed"]
+    each = rows.loc[rows.index.repeat(len(VERTEBRAE)), keys].reset_index(drop=True)
     each["label"] = np.tile(VERTEBRAE, len(rows))
     each["probability"] = rows[list(VERTEBRAE)].to_numpy(np.float64).ravel()
     each["truth"] = truth_of(labels.loc[rows[UID]].reindex(columns=list(LABELS)))[:, 1:].ravel()

@@ -52,7 +52,7 @@ def shown_studies(pool: Pool, cases: pd.DataFrame, count: int) -> pd.DataFrame:
     """``count`` studies at most, the worst errors first, each once: COLUMNS, ``why`` with all that is true of it.
 
     First the worst error of each kind, then a fracture that was found, a segmented study, a pseudo-labelled one and an
-    unfractured one, unless one that is chosen already is such; the next errors fill what is left.
+    unfractured one, unless one that is chosen already is such; the next errors, then found ones, fill what is left.
     """
     facts = _Facts(pool, cases)
     chosen: list[Place] = []
@@ -77,17 +77,21 @@ def _wishes(pool: Pool, cases: pd.DataFrame, facts: _Facts) -> Iterator[_Wish]:
     errors = [place for pair in zip_longest(*by_kind) for place in pair if place is not None]
     worst, others = [places[0] for places in by_kind if places], pool.places()
     yield from (_Wish("", [place]) for place in worst)
-    yield _Wish(FOUND, _right(pool, facts))
+    right = _right(pool, facts)
+    yield _Wish(FOUND, right)
     for reason in (SEGMENTED, PSEUDO, WHOLE):
         yield _Wish(reason, pool.drawn((p for p in others if facts.meets(p, reason)), reason) or _taught(pool, reason))
-    yield from (_Wish("", [place]) for place in errors if place not in worst)
+    yield from (_Wish("", [place]) for place in [*errors, *right])
 
 
 def _right(pool: Pool, facts: _Facts) -> list[Place]:
-    """Studies in no case with a fracture that was found, the surest first; those with a known place before all."""
+    """Studies in no case with a fracture that was found, the surest first: boxed ones, then test studies, then others.
+
+    Of the first two it may be known where the fracture is.
+    """
     rows = pool.judged[pool.judged["kind"] == FOUND].sort_values(["probability", UID], ascending=[False, True])
     places = [place for place in _places(rows) if facts.meets(place, FOUND)]
-    return sorted(places, key=lambda place: not (place[0] == TEST or facts.meets(place, BOXED)))
+    return sorted(places, key=lambda place: (not facts.meets(place, BOXED), place[0] != TEST))
 
 
 def _taught(pool: Pool, reason: str) -> list[Place]:

@@ -59,9 +59,9 @@ def choose_cases(
         predictions: of the same models, likewise; a method of whole studies or vertebrae has no key slices.
         choices: aggregation.json of each, which says what counts of a slice.
         cases: cohort (heldout | test), StudyInstanceUID, fold, label (C1..C7), kind (false negative | false positive),
-            rank (1 = worst of its kind), truth, probability, threshold, z_index and slice_number of the key slice (-1:
-            none), vertebra (whose answer is explained), and of the study slices, thickness (mm), rows, row_spacing
-            (mm), boxed, segmented, findings (reason codes).
+            rank (1 = worst of its kind), truth, probability, threshold, assumed (why that was not chosen), z_index and
+            slice_number of the key slice (-1: none), vertebra (whose answer is explained), and of the study slices,
+            thickness (mm), rows, row_spacing (mm), boxed, segmented, findings (reason codes).
         shown: cohort (heldout | test, or the role of a training study in the fold), StudyInstanceUID, fold (whose
             models' predictions are shown), why.
         truth: a CSV like train.csv for the test studies; the phantom has one.
