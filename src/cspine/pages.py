@@ -88,6 +88,8 @@ def drawing(figure: Figure, name: str, description: str) -> str:
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)  # ids are the page's: no two may be equal
     svg = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', _opening(name, description), svg)
     svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r">\s+<|<!--.*?-->", lambda found: "><" if found[0].startswith(">") else "", svg)
+    svg = re.sub(r' (d|x|y|transform)="[^"]*"', _shortened, svg)
     for colour, drawn in LIGHT.items():
         svg = svg.replace(drawn, f"var(--{colour})")
     return svg
@@ -122,6 +124,11 @@ def _shades(colours: Sequence[str]) -> list[int]:
         round(255 * part * share) for colour in colours for share in (0.25, 0.5, 0.75, 1.0) for part in to_rgb(colour)
     ]
     return [value for grey in greys for value in (grey, grey, grey)] + tinted
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    """Two decimals are a hundredth of a point: more only makes the page large."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0].replace("\n", ""))
 
 
 def _opening(name: str, description: str) -> str:
