@@ -287,6 +287,7 @@ ROWS = [
     Row("runtime.loader_workers", "1", NOTHING),
     Row("tracking.mode", "offline", NOTHING),
     Row("tracking.project", "other", NOTHING),
+    Row("tracking.ids", "hashed", NOTHING),
     Row("tracking.images", "1", NOTHING),
 ]
 

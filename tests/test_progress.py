@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_long_stage_says_how_far_it_is(stage: str) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds, as ``report`` sees them; the test sets the one element."""
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
@@ -110,6 +111,7 @@ def test_a_bar_shows_the_share_in_characters_the_terminal_has(done: int, total: 
 
 STAGE = """
 import sys
+import time
 from pathlib import Path
 from cspine import progress, terminal
 def step(done):

@@ -36,6 +36,7 @@ CANNOT_CHANGE_A_RESULT = frozenset(
         "cspine.progress",  # lines for the person
         "cspine.runtime",  # devices, worker counts, checkpoint intervals
         "cspine.stage",  # names for Path
+        "cspine.tracked",  # what it is told
         "cspine.tracking",  # Weights & Biases
     }
 )

@@ -62,6 +62,7 @@ def record(jobs: Iterable[RunJob]) -> None:
     left = budget.seconds_left()
     now = time.time()
     run = RecordedRun(round(now, 1), round(now + left, 1) if math.isfinite(left) else None, tuple(jobs))
+    RUN.parent.mkdir(exist_ok=True)
     write_json(RUN, asdict(run))
 
 

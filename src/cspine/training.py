@@ -128,6 +128,8 @@ class _Training:
         Raises:
             Paused: asked to stop, or the time is up; what was done is saved.
         """
+        for epoch, row in enumerate(self.at.history):  # what an earlier process told may be lost, if it was killed
+            self.tracker.log(row, step=epoch)
         with polled():
             self._epochs()
         at = self.at

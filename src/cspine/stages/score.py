@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from textwrap import wrap
 
 import pandas as pd
@@ -19,6 +21,8 @@ from cspine.scores import (
 )
 from cspine.stage import InPath, OutPath
 from cspine.tables import read_table, write_table
+from cspine.tracked import answers, score_figures
+from cspine.tracking import tracker
 
 
 def score(
@@ -50,12 +54,23 @@ def score(
     if truth is not None:
         cohorts.append(score_test_studies(study_table, fold_table, tables, read_truth(truth), config))
     measured = [measure(cohort, config.method, config.bootstrap, config.seed) for cohort in cohorts]
-    write_table(pd.concat(measured, ignore_index=True), scores)
+    everything = pd.concat(measured, ignore_index=True)
+    write_table(everything, scores)
     flags = pseudo_flags([read_table(p) for p in pseudo_counts])
     text = score_text(cohorts, measured, flags, config)
     table.write_text(text, encoding="utf-8")
     for rows in measured:
         say("score: " + sentence_of(rows))
+    _track(everything, cohorts, scores.parent, config)
+
+
+def _track(scores: pd.DataFrame, cohorts: list[Scored], folder: Path, config: ScoreConfig) -> None:
+    run = tracker("score", folder, asdict(config))
+    run.table("scores", lambda: scores)
+    if run.names_studies:
+        run.table("answers", lambda: answers(cohorts, run.ids_of))
+    run.log(score_figures(scores), step=0)
+    run.finish()
 
 
 def score_text(cohorts: list[Scored], measured: list[pd.DataFrame], flags: list[str], config: ScoreConfig) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from cspine.cached_studies import with_pixels
 from cspine.checkpoint import Checkpoints
@@ -25,7 +26,8 @@ from cspine.progress import say
 from cspine.stage import InPath, OutPath, Scratch
 from cspine.studies import PRESENCE
 from cspine.tables import read_table, write_table
-from cspine.tracking import Tracker, tracker
+from cspine.tracked import class_counts, example_image
+from cspine.tracking import tracker
 from cspine.training import Task, fit
 from cspine.training_config import TrainingConfig
 
@@ -99,14 +101,16 @@ def train(
     }
     training = _training(config.training, before)
     kept = Checkpoints(checkpoints, {**description, "training": asdict(training), "key": checkpoints.parent.name})
-    run = tracker(f"{config.family}-{checkpoints.parent.name}", asdict(config))
     data = family.examples(taught, shards, network_config, config.augment, config.seed)
-    if not kept.begun():
-        _show(run, data)
     seen = family.examples(watched, shards, network_config, None, config.seed)
     start = before.state if before else None
-    trained = fit(Task(network, loss, data, seen, training, config.seed, kept, run, start))
-    run.finish()
+    run = tracker("train", checkpoints.parent, asdict(config))
+    run.table("training_set", lambda: class_counts(table))
+    run.show(lambda: _examples(run.images, data))
+    try:
+        trained = fit(Task(network, loss, data, seen, training, config.seed, kept, run, start))
+    finally:
+        run.finish()
     description["training"] = {**asdict(training), "batch_size": trained.batch.size}
     description |= {"epochs": len(trained.history), "steps": trained.steps}
     rows = _counted_on(trained.history, before, part)
@@ -171,8 +175,8 @@ def _check(taught: pd.DataFrame, path: InPath, config: TrainConfig) -> None:
         )
 
 
-def _show(run: Tracker, data: Examples) -> None:
-    """Log as many of the augmented examples as the tracker is told to show, evenly spread; channels side by side."""
-    count = min(run.images, len(data))
+def _examples(count: int, data: Examples) -> list[NDArray[np.uint8]]:
+    """So many of the augmented examples, at most all, evenly spread."""
+    count = min(count, len(data))
     places = [round(i * (len(data) - 1) / max(count - 1, 1)) for i in range(count)]
-    run.show([np.concatenate(list(data[0, i][0].numpy()), axis=1) for i in places])
+    return [example_image(data[0, i][0].numpy()) for i in places]

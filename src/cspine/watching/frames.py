@@ -22,7 +22,7 @@ def frame(seen: Seen, columns: int = 100, rows: int | None = None, encoding: str
         rows: of the lines of the stages so many are left out that all fit; None = there is room.
         encoding: which characters a bar may be made of.
     """
-    head = [_run(seen), *_at_work(seen.at_work, columns, encoding)]
+    head = [*_run(seen), *_at_work(seen.at_work, columns, encoding)]
     machine = ["", _disk(seen), *(_gpu(gpu) for gpu in seen.gpus)]
     stages = _stages(seen.stages, encoding)
     if rows is not None:
@@ -30,18 +30,18 @@ def frame(seen: Seen, columns: int = 100, rows: int | None = None, encoding: str
     return [line[:columns].rstrip() for line in [*head, *stages, *machine]]
 
 
-def _run(seen: Seen) -> str:
+def _run(seen: Seen) -> list[str]:
     clock = time.strftime("%H:%M:%S", time.localtime(seen.time))
     if seen.run is None:
-        last = f"; the last one began {duration(max(0.0, seen.time - seen.began))} ago" if seen.began else ""
-        return f"{clock}  no run is at work{last}"
-    return f"{clock}  a run ({seen.run}){_budget(seen.seconds_left)}"
+        ago = None if seen.began is None else duration(max(0.0, seen.time - seen.began))
+        return [f"{clock}  no run is at work{f'; the last one began {ago} ago' if ago else ''}"]
+    return [f"{clock}  a run is at work ({seen.run})", _budget(seen.seconds_left)]
 
 
 def _budget(left: float | None) -> str:
     if left is None:
-        return ", no time budget"
-    return f", {duration(left)} left of its time budget" if left > 0 else ", its time budget is used up: it is saving"
+        return "it has no time budget"
+    return f"{duration(left)} left of its time budget" if left > 0 else "its time budget is used up: it is saving"
 
 
 def _at_work(jobs: list[AtWork], columns: int, encoding: str | None) -> list[str]:
