@@ -40,8 +40,8 @@ MACOS = {
     "os_name": "posix",
 }
 # snakemake starts these environments and is not in them; the tables' stages need no network library
-WORKFLOW = {"snakemake", "pygments"}
-BY_TORCHIO = {"pygments"}  # needed by rich, which torchio needs
+WORKFLOW = {"snakemake", "pygments", "rich"}
+BY_TORCHIO = {"pygments", "rich"}  # torchio needs rich, which needs pygments
 TRAINING = {"torch", "torchio", "torchvision", "timm", "monai", "albumentations", "wandb"}
 ENVIRONMENTS = {
     "tables": ("stages that read studies and tables: no torch", WORKFLOW | TRAINING),
