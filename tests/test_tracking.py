@@ -19,6 +19,8 @@ import pytest
 import wandb
 
 from cspine import runtime, tracking
+from cspine.checkpoint import Checkpoints
+from cspine.losses import FractureLoss
 from cspine.scores import ScoreConfig, Scored
 from cspine.stages.score import _track
 from cspine.store import write_json
@@ -26,8 +28,10 @@ from cspine.studies import UID
 from cspine.tables import read_table
 from cspine.tracked import MOST_SLICES, class_counts, example_image, score_figures
 from cspine.tracking import Silent, WeightsAndBiases, tracker, without_paths
+from cspine.training import Task, fit
 from small_trainings import trained, write_files
 from tracked_runs import OfflineRun, offline_runs
+from training_makers import Noise, config_of, network
 
 UIDS = ["1.2.826.0.1.3680043.9", "1.2.826.0.1.3680043.1", "1.2.826.0.1.3680043.5"]
 Set = Callable[..., None]
@@ -283,6 +287,36 @@ def test_online_a_resumed_run_sends_no_step_twice_and_none_is_missing(
         run.log({"loss": float(step)}, step)
     run.finish()
     assert server.told == [(2, {"loss": 2.0}), (3, {"loss": 3.0}), "finished"]
+
+
+class Told(Silent):
+    """A tracker that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        self.rows.append((step, figures))
+
+
+def test_a_training_that_goes_on_after_a_kill_tells_the_whole_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu", "checkpoint_steps": 1}')
+    config = config_of(epochs=3)
+
+    def train(dies_at: int | None) -> tuple[Told, Callable[[], Any]]:
+        told, data = Told(), Noise(16, dies_at)
+        kept = Checkpoints(tmp_path)
+        return told, lambda: fit(Task(network(), FractureLoss(config), data, Noise(6), config, 3, kept, told))
+
+    before, first = train(dies_at=40)  # in the third epoch
+    with pytest.raises(KeyboardInterrupt):
+        first()
+    after, second = train(dies_at=None)
+    history = second().history
+    assert [step for step, _ in before.rows] == [0, 1]
+    assert after.rows == list(enumerate(history)) and len(history) == 3
 
 
 # -- the pieces --------------------------------------------------------------------------------------------------------

@@ -47,11 +47,10 @@ def _budget(left: float | None) -> str:
 def _at_work(jobs: list[AtWork], columns: int, encoding: str | None) -> list[str]:
     lines = ["", "at work:"] if jobs else []
     for found in jobs:
-        if found.standing is None:
-            lines.append(f"  {found.name}")
-            continue
-        done, total = found.standing["done"], found.standing["total"]
-        lines.append(bars.row(f"  {found.name}", done, total, bars.words(found.standing), columns, encoding))
+        lines.append(f"  {found.name}")
+        if found.standing is not None:
+            done, total = found.standing["done"], found.standing["total"]
+            lines.append(bars.row("   ", done, total, bars.words(found.standing), columns, encoding))
     return lines
 
 
