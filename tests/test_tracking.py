@@ -30,6 +30,7 @@ from cspine.tracked import MOST_SLICES, class_counts, example_image, score_figur
 from cspine.tracking import Silent, WeightsAndBiases, tracker, without_paths
 from cspine.training import Task, fit
 from small_trainings import trained, write_files
+from stand_in_server import stand_in_server
 from tracked_runs import OfflineRun, offline_runs
 from training_makers import Noise, config_of, network
 
@@ -259,10 +260,22 @@ def test_a_resumed_training_is_the_same_run_and_its_last_file_holds_the_whole_cu
     for step, loss in enumerate(losses):  # as a training tells again what an earlier process had told
         after.log({"loss": loss}, step=step)
     after.finish()
-    first, last = offline_runs(workplace)
+    (last,) = offline_runs(workplace)  # of `wandb sync` only the whole one is seen
+    first = OfflineRun(next((workplace / "logs/wandb" / tracking.EARLIER).iterdir()))
     assert first.run.run_id == last.run.run_id and last.run.resume
     assert [(row["_step"], row["loss"]) for row in first.history] == [(0, 0.9)]
     assert [(row["_step"], row["loss"]) for row in last.history] == list(enumerate(losses))
+    assert synced(workplace) == [(0, list(range(3)))]  # lines on the server, and the steps that follow
+
+
+def synced(place: Path) -> list[tuple[int, list[int]]]:
+    """Sync the offline runs of ``place`` with a server of our own; the history that it is sent."""
+    with stand_in_server() as (address, history):
+        environment = {**os.environ, "WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+        command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, place.glob("logs/wandb/offline-run-*"))]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return history
 
 
 class Server(SimpleNamespace):
@@ -278,7 +291,7 @@ class Server(SimpleNamespace):
 def test_online_a_resumed_run_sends_no_step_twice_and_none_is_missing(
     tracked: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(starting_step=2, told=[])
+    server = Server(starting_step=2, told=[], dir="logs/wandb/run-1/files")
     monkeypatch.setattr(wandb, "init", lambda **_: server)
     tracked(images=1)
     run = tracker("train", Path("work/train/key"), {})

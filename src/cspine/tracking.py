@@ -22,6 +22,7 @@ from cspine.store.records import WORK, read_request
 
 VARIABLE = "CSPINE_TRACKING"
 PLACE = Path("logs")  # the client makes a folder wandb/ in it
+OFFLINE, EARLIER = "offline-run-", "earlier"  # folders of the client, and where those of dead processes go
 KEY = WORK / "tracking.key"  # of hashed names; stays on this machine
 FINISH_SECONDS = 20.0  # for what is not uploaded yet; `wandb sync` sends the rest later
 
@@ -147,8 +148,11 @@ class WeightsAndBiases:
         def close() -> None:
             import wandb
 
+            own = Path(self.run.dir).parent
             self.run.finish()
             wandb.teardown()
+            if own.name.startswith(OFFLINE):
+                _set_aside_earlier(own, self.run.id)
 
         self._guarded(close)
         self.run = None
@@ -197,6 +201,15 @@ def _settings(wandb: Any) -> Any:
         silent=True,
         finish_timeout=FINISH_SECONDS,
     )  # fmt: skip
+
+
+def _set_aside_earlier(own: Path, name: str) -> None:
+    """Leave only this process's folder to `wandb sync`: it holds what those before it held, and no step twice."""
+    aside = own.parent / EARLIER
+    for folder in own.parent.glob(f"{OFFLINE}*-{name}"):
+        if folder != own:
+            aside.mkdir(exist_ok=True)
+            folder.rename(aside / folder.name)
 
 
 def _key() -> bytes:
