@@ -67,6 +67,15 @@ def edited(project: Project, module: str, text: str = "\nEDITED = 1\n") -> Path:
     return path
 
 
+def test_after_a_run_the_watch_shows_its_jobs_done_and_ends_where_there_is_no_terminal(project: Project) -> None:
+    lines = ask(project, "status", "--watch", "60").splitlines()
+    assert "no run is at work; the last one began" in lines[0]
+    start, end = (next(i for i, line in enumerate(lines) if line.startswith(word)) for word in ("stage ", "total "))
+    rows = {line.split()[0]: line.split()[2:5] for line in lines[start + 1 : end]}
+    assert rows["ingest"] == ["4", "4", "4"] and rows["train"] == rows["predict_slices"] == ["2", "2", "2"]
+    assert all(done == jobs == made for done, jobs, made in rows.values())
+
+
 def test_after_a_run_all_is_in_place_and_status_fits_a_screen(project: Project) -> None:
     assert set(marks(project)) == {IN_PLACE}
     printed = ask(project, "status")

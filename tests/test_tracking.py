@@ -374,6 +374,12 @@ def test_an_example_is_shown_by_its_middle_slices(shape: tuple[int, ...], slices
     assert image.shape == (8, 8 * slices) and image.max() == 255
 
 
+def test_vertebrae_that_are_taught_are_counted_by_whether_they_are_fractured() -> None:
+    table = pd.DataFrame({UID: ["a", "a", "b"], "role": "train", "source": "study", "fractured": [1.0, 0.0, 1.0]})
+    (row,) = class_counts(table).to_dict("records")
+    assert (row["examples"], row["studies"], row["fractured_positive"]) == (3, 2, 2)
+
+
 def test_what_is_taught_is_counted_by_role_and_source() -> None:
     rows = [
         ("a", "train", "box", 1.0),

@@ -19,10 +19,10 @@ def class_counts(training_set: pd.DataFrame) -> pd.DataFrame:
     """How many examples of how many studies a training has, by role and source, and how many are positive.
 
     Args:
-        training_set: training_set.parquet; a label counts as positive from 0.5 on.
+        training_set: training_set.parquet, of slices, studies or vertebrae; a label is positive from 0.5 on.
     """
     by = [name for name in GROUPS if name in training_set]
-    labels = [name for name in LABELS if name in training_set]
+    labels = [name for name in (*LABELS, "fractured") if name in training_set]
     positive = training_set[labels].ge(0.5).add_suffix("_positive")
     rows = training_set[[*by, UID]].join(positive).assign(weight=training_set.get("weight", 1.0)).groupby(by, sort=True)
     counted = rows.agg(examples=(UID, "size"), studies=(UID, "nunique"), weight=("weight", "sum"))
