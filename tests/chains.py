@@ -27,8 +27,7 @@ from cspine.hashing import canonical_json
 from cspine.layers import Config, merged
 from cspine.signature import signature_of
 from cspine.store import key_versions, receipts
-from planner import planned
-from smoke_projects import ROOT, checkout, clean
+from smoke_projects import ROOT, checkout
 
 SCHEMA = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")
 
@@ -114,7 +113,7 @@ class Chain:
         if settings not in self._plans:
             given = ["--config", f"set={settings}"] if settings else []
             words = ("-n", "-p", "--forceall", "--quiet", "progress", "--configfile", "presets/micro.yaml", *given)
-            printed = planned(self.project.folder, self.project.words(self.target, *words), clean({}))
+            printed = self.project.run(self.target, *words)
             lines = re.findall(r"python -m cspine (\w+ --.*--log .*)$", printed, re.MULTILINE)
             self._plans[settings] = [Command(tuple(shlex.split(line))) for line in lines]
         return self._plans[settings]
