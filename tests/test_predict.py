@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import forks
 from cspine import equipment, runtime
 from cspine.bundles import needs
 from cspine.bundles.layout import model_name
@@ -73,9 +74,8 @@ def predicted(
     path: Path, bundle: Path, out: Path, *options: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """``cspine predict`` as a person calls it."""
-    command = [sys.executable, "-m", "cspine", "predict", str(path), "--bundle", str(bundle), "--out", str(out)]
-    environment = clean(environment)
-    return subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=ENOUGH_SECONDS)
+    words = ["predict", str(path), "--bundle", str(bundle), "--out", str(out), *options]
+    return forks.run("cspine", words, Path.cwd(), clean(environment))
 
 
 def with_fault(fault: str, path: Path, bundle: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
