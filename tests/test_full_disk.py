@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import resource
 import shlex
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import forks
 from cspine import full_disk
 from smoke_projects import ENOUGH_SECONDS, Project, clean, smoke_project
 
@@ -44,15 +44,7 @@ class Job:
 
     def run(self, bytes_of_a_file: int | None = None) -> subprocess.CompletedProcess[str]:
         """Run it, with no file larger than so many bytes."""
-
-        def limit() -> None:
-            if bytes_of_a_file:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_of_a_file, resource.RLIM_INFINITY))
-
-        return subprocess.run(
-            self.words, cwd=self.project.folder, env=self.environment, preexec_fn=limit,
-            capture_output=True, text=True, timeout=ENOUGH_SECONDS,
-        )  # fmt: skip
+        return forks.run("cspine", self.words[3:], self.project.folder, self.environment, bytes_of_a_file)
 
     def digests(self) -> list[tuple[str, str]]:
         done = json.loads((self.folder / "done.json").read_text())
