@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import forks
 from cspine.budget import LEAST_MARGIN
 from smoke_projects import ENOUGH_SECONDS, Project, clean, smoke_project
 
@@ -81,10 +82,7 @@ def forget(project: Project, output: str) -> Path:
 
 def ended(project: Project, *arguments: str, **environment: str) -> Session:
     """The command until it ends by itself."""
-    done = subprocess.run(
-        project.command(*arguments), cwd=project.folder, env=clean(environment), capture_output=True, text=True,
-        timeout=ENOUGH_SECONDS,
-    )  # fmt: skip
+    done = forks.run("snakemake", project.words(*arguments), project.folder, clean(environment))
     return Session(done.returncode, done.stdout + done.stderr)
 
 

@@ -269,10 +269,7 @@ def test_the_costs_of_every_result_are_in_its_record(project: Project) -> None:
 
 
 def test_the_picture_of_the_workflow_in_the_readme_has_the_edges_it_really_has(project: Project) -> None:
-    command = project.command("--rulegraph", "mermaid-js", "submission", "--configfile", "config.yaml")
-    drawn = subprocess.run(
-        command, cwd=project.folder, env=clean({}), capture_output=True, text=True, check=True
-    ).stdout
+    drawn = project.run("--rulegraph", "mermaid-js", "submission", "--configfile", "config.yaml")
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
     real = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", drawn)}
     block = (ROOT / "README.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]
