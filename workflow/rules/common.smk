@@ -137,6 +137,14 @@ def browsed_view(method):
     return own if config["views"][own]["kind"] == "slice" else "slice"
 
 
+def localizations_of(method):
+    """What a method's localizer says in each fold run, where the method asks it for anything."""
+    labels = config["methods"][method]["labels"]
+    asked = has_own_labels(method) or labels["localizer"] in localizers_of(method)
+    folds = config["folds"]["run"] if asked else []
+    return [f"results/localization/{labels['localizer']}/fold-{fold}.parquet" for fold in folds]
+
+
 def of_compared(name):
     """One file per compared method and fold run, all folds of the first method first."""
     return [path for method in config["compare"]["methods"] for path in folds_of(method, name)]

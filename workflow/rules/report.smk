@@ -90,13 +90,14 @@ rule gather_studies:
         slices=rules.index.output.slices,
         findings=rules.index.output.findings,
         boxes=rules.inventory.output.boxes,
-        labels=rules.label_slices.output.labels,
+        labels=labels_for,
         presence=rules.label_presence.output.presence,
         train_shards=lambda wildcards: shards(browsed_view(wildcards.method), ["train"]),
         test_shards=lambda wildcards: shards(browsed_view(wildcards.method), ["test"]),
         masks=lambda wildcards: mask_shards(browsed_view(wildcards.method)),
         predictions=lambda wildcards: folds_of(wildcards.method, "predictions.parquet"),
         pseudo_labels=lambda wildcards: last_pseudo_labels(wildcards.method),
+        localization=lambda wildcards: localizations_of(wildcards.method),
         phantom=rules.make_phantom.output.manifest if PLAN.is_phantom else [],
     output:
         browsed="results/{method}/report/browsed.parquet",
@@ -111,6 +112,7 @@ rule gather_studies:
         mem_mb=4000,
     params:
         pseudo_labels=option("pseudo_labels"),
+        localization=option("localization"),
         truth="--truth data/phantom_truth/slices.parquet" if PLAN.is_phantom else "",
         config=block_of("gather_studies"),
         code=code_of("gather_studies"),
@@ -120,7 +122,8 @@ rule gather_studies:
         "--findings {input.findings} --boxes {input.boxes} --labels {input.labels} --presence {input.presence} "
         "--train-shards {input.train_shards} --test-shards {input.test_shards} --masks {input.masks} "
         "--predictions {input.predictions} --browsed {output.browsed} "
-        "{params.pseudo_labels} {params.truth} --config {params.config:q} --at {params.at:q} --log {log}"
+        "{params.pseudo_labels} {params.localization} {params.truth} "
+        "--config {params.config:q} --at {params.at:q} --log {log}"
 
 
 rule write_report:

@@ -58,5 +58,5 @@ TEMPLATE = """\
 {% endfor %}
 </main>
 {% endblock %}
-{% block script %}{{ script | safe }}{% endblock %}
+{% block script %}<script>{{ script | safe }}</script>{% endblock %}
 """
