@@ -61,6 +61,7 @@ def holds_row() -> bool:
     return _row is not None
 
 
+@atexit.register
 def leave_row() -> None:
     """Take the bar away, and let another process have the row."""
     global _row
@@ -136,5 +137,4 @@ def _take_row() -> bool:
             os.close(opened)
             return False
         _row = opened
-        atexit.register(leave_row)
     return _row is not None
