@@ -14,7 +14,7 @@ import pytest
 
 import forks
 from cspine import project_files
-from forks import ENOUGH_SECONDS
+from forks import ENOUGH_SECONDS as ENOUGH_SECONDS
 
 ROOT = Path(__file__).parent.parent
 PARTS = (*project_files.PARTS, "src")
