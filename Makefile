@@ -6,6 +6,7 @@ VENV   ?= .venv
 CORES  ?= 4
 ARGS   ?=
 TEST_WORKERS ?= 2
+SHARED := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder  # tests/conftest.py says which files come first
 KILLS  ?= 25
 SEED   ?= 1
 
@@ -32,7 +33,7 @@ wheel: $(READY) ## build dist/cspine-….whl: the whole project in one file
 	$(BIN)/python -m cspine wheel
 
 test: $(READY) ## run the tests (ARGS="tests/test_store.py -x" for some of them)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
@@ -41,7 +42,7 @@ test-gpu: $(READY) ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 test-lowest: $(LOWEST)/.ready-for ## run the tests with the oldest versions that pyproject.toml admits
-	CSPINE_LOWEST=1 $(LOWEST)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile -W default $(ARGS)
+	CSPINE_LOWEST=1 $(LOWEST)/bin/python -m pytest $(SHARED) -W default $(ARGS)
 
 torture: $(READY) ## kill -9 a run KILLS times by a clock seeded with SEED; it must end in the same bytes
 	KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest -m torture $(ARGS)

@@ -12,6 +12,20 @@ from cspine.studies import UID, VERTEBRAE
 from sessions import Session, Start
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with whole runs first: started last, one of them would keep one worker busy while the others have nothing.
+
+    The chains come before the smoke runs, so that no worker waits while another makes the run that they share.
+    """
+    runs = ("Chain", "smoke_project")
+
+    def place(item: pytest.Item) -> int:
+        module = getattr(item, "module", None)
+        return next((i for i, name in enumerate(runs) if hasattr(module, name)), len(runs))
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory: store and results of the test lie in it."""
