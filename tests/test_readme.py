@@ -7,10 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FILES = (ROOT / "docs/files.md").read_text(encoding="utf-8")
 
 
 def test_the_tree_has_a_line_for_every_file_and_no_other() -> None:
-    lines = README.split("## What is where")[1].split("```")[1].splitlines()
+    lines = FILES.split("```")[1].splitlines()
     named, folder = set(), ""
     for line in lines:
         name = line.split()[0] if line.startswith("  ") else ""
@@ -20,6 +21,17 @@ def test_the_tree_has_a_line_for_every_file_and_no_other() -> None:
     there = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     assert named == {name for name in there if not name.endswith(("__init__.py", "__main__.py"))}
     for line in lines:
+        if line and not line.startswith(" "):
+            assert (ROOT / line.split()[0]).exists(), line
+
+
+def test_every_page_of_the_docs_is_linked() -> None:
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{path.name})" in README, path.name
+
+
+def test_every_folder_of_its_tree_exists() -> None:
+    for line in README.split("## What is where")[1].split("```")[1].splitlines():
         if line and not line.startswith(" "):
             assert (ROOT / line.split()[0]).exists(), line
 

@@ -56,7 +56,7 @@ def model_card(scores: pd.DataFrame, roles: dict[str, int], config: ReportConfig
     limits = [PHANTOM, OUTSIDE, *LIMITS] if config.phantom else [OUTSIDE, *LIMITS]
     parts: list[Part] = [
         Heading("Model"),
-        Table(["", ""], _model(config), shown=20),
+        Table(["what", "which"], _model(config), shown=20),
         Heading("Intended use"),
         Points(INTENDED),
         Heading("Not intended"),
@@ -83,7 +83,7 @@ def _model(config: ReportConfig) -> list[list[Any]]:
         ["input", f"view {block['view']}"],
         ["taught", f"{config.rounds} round{'s' if config.rounds > 1 else ''}, folds {', '.join(map(str, config.folds_run))}"],
         ["training", f"{training['epochs']} epochs, {training['optimizer']}, learning rate {training['learning_rate']}, "
-                     f"batch {training['batch_size']}, {training['precision']}"],
+                     f"batch {training['batch_size']}, precision {training['precision']}"],
         ["output", "probability of a fracture of C1 to C7, and of any"],
     ]  # fmt: skip
     if config.members > 1:
