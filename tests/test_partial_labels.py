@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from audit_tables import audited, codes_of, presence_of, stack, whole_neck
-from cspine.audit.page import _labels_table, labels_in_words
+from cspine.audit.page import labels_in_words, labels_table
 from cspine.bootstrap import auc, measured_auc, multiplicities, resampled_aucs, resamples
 from cspine.calibration import cross_fitted, fit_platt
 from cspine.errors import CspineError
@@ -393,6 +393,6 @@ def test_the_page_says_what_is_unknown_and_takes_shares_of_what_is_known(tmp_pat
         "b": "unfractured",
         "c": "not labelled; unknown: patient_overall C1",
     }
-    shares = {row[0]: row[1:4] for row in _labels_table(audit.studies).rows}
+    shares = {row[0]: row[1:4] for row in labels_table(audit.studies).rows}
     assert shares["C2"] == [1, 2, "50.0%"] and shares["C3"] == [0, 1, "0.0%"]
     assert dict(zip(audit.studies[UID], audit.studies["use"], strict=True))["c"] == "unlabelled"

@@ -23,9 +23,7 @@ __all__ = ["no_versions_in_the_keys"]  # a fixture for every test, of the rows t
 
 PAGE = Path("results/report.html")
 REPORT = Path("results/semi_supervised/report")
-CHAPTERS = [
-    "summary", "data", "labels", "learning", "comparison", "errors", "worst", "browse", "costs", "provenance", "model-card",
-]  # fmt: skip
+CHAPTERS = ["summary", "data", "labels", "learning", "comparison", "errors", "worst", "browse", "costs", "provenance", "model-card"]
 UID = re.compile(r"\b1\.2\.826\.0\.1\.[0-9.]+")
 
 
@@ -74,8 +72,8 @@ def brightness(colour: str) -> int:
 def test_every_chapter_is_there_and_every_link_leads_to_one(chain: Chain) -> None:
     with page(PAGE) as tab:
         assert tab.evaluate("[...document.querySelectorAll('main h2')].map(h => h.id)") == CHAPTERS
-        dangling = "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.querySelector(a.getAttribute('href')))"
-        assert tab.evaluate(f"{dangling}.length") == 0
+        targets = tab.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+        assert all(tab.evaluate(f"document.querySelector('{target}') !== null") for target in targets)
         assert tab.evaluate("new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size") == tab.evaluate(
             "document.querySelectorAll('[id]').length"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -135,7 +136,12 @@ def test_all_figures_can_stand_in_one_page() -> None:
     ids = re.findall(r'\bid="([^"]+)"', markup)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', markup)) <= set(ids)
-    assert markup.count("<title") == 2 * len(FIGURES)
+    for drawn in FIGURES.values():
+        assert (
+            markup.count(f">{html.escape(drawn.title)}</title>")
+            == markup.count(f">{html.escape(drawn.description)}</desc>")
+            == 2
+        )
 
 
 @pytest.mark.parametrize("drawn", FIGURES.values(), ids=FIGURES)

@@ -383,7 +383,10 @@ def _write_report(config: Config) -> Block:
     return {
         "prior_clip": scored.pop("constant_clip"),
         **scored,
-        "block": {**{key: block[key] for key in ("family", "view", "training")}, "network": _network(block)},
+        "block": {
+            **{key: block[key] for key in ("family", "view", "init_from", "training")},
+            "network": _network(block),
+        },
         "unit": unit_of(block["family"]),
         "rounds": whole["rounds"],
         "members": max(1, len(whole["members"])),

@@ -71,13 +71,14 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template("template.html").render(style=STYLE, **values)
 
 
-def drawing(figure: Figure, name: str, description: str) -> str:
+def drawing(figure: Figure, name: str, description: str, title: str = "") -> str:
     """A figure as inline SVG in the page's colours; markup that needs no escaping.
 
     Args:
         figure: drawn with colours of ``cspine.palette``, inside ``drawing_style()``.
         name: of the drawing, unique in the page.
         description: what it shows, for who cannot see it.
+        title: a few words that a pointer is shown; without them it is the description.
     """
     text = io.StringIO()
     with drawing_style():
@@ -86,7 +87,7 @@ def drawing(figure: Figure, name: str, description: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r' id="image[0-9a-f]{10}"', "", svg)  # made of its content: two equal images would have one id
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)  # ids are the page's: no two may be equal
-    svg = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', _opening(name, description), svg)
+    svg = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', _opening(name, description, title), svg)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r">\s+<|<!--.*?-->", lambda found: "><" if found[0].startswith(">") else "", svg)
     svg = re.sub(r' (d|x|y|transform)="[^"]*"', _shortened, svg)
@@ -131,9 +132,13 @@ def _shortened(attribute: re.Match[str]) -> str:
     return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0].replace("\n", ""))
 
 
-def _opening(name: str, description: str) -> str:
-    title = f'<title id="{name}-title">{html.escape(description)}</title>'
-    return rf'<svg viewBox="\g<1>" role="img" aria-labelledby="{name}-title">{title}'
+def _opening(name: str, description: str, title: str) -> str:
+    said = f'<title id="{name}-title">{html.escape(title or description)}</title>'
+    labels = f'aria-labelledby="{name}-title"'
+    if title:
+        said += f'<desc id="{name}-desc">{html.escape(description)}</desc>'
+        labels += f' aria-describedby="{name}-desc"'
+    return rf'<svg viewBox="\g<1>" role="img" {labels}>' + said.replace("\\", r"\\")
 
 
 def _number(value: Any) -> str:

@@ -108,10 +108,10 @@ def in_words(name: str, title: str, reason: str) -> Drawn:
 def inline(drawn: Drawn) -> str:
     """Both forms as inline SVG in the page's colours, of which the page's style shows one; needs no escaping."""
     forms = {"wide": drawn.figure, "narrow": drawn.narrow}
-    words = f"{drawn.title}. {drawn.description}"
-    return "".join(
-        f'<div class="{form}">{drawing(figure, f"{drawn.name}-{form}", words)}</div>' for form, figure in forms.items()
-    )
+    drawings = {
+        form: drawing(figure, f"{drawn.name}-{form}", drawn.description, drawn.title) for form, figure in forms.items()
+    }
+    return "".join(f'<div class="{form}">{svg}</div>' for form, svg in drawings.items())
 
 
 def write_figure(drawn: Drawn, png: Path, svg: Path) -> None:

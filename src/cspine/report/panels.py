@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from cspine.bootstrap import Floats
-from cspine.palette import LINE, SOFT
-from cspine.report.drawn import SMALL, Form
+from cspine.palette import LINE
+from cspine.report.drawn import Form
 
 COHORTS = {"heldout": "held-out", "test": "test", "submission": "submitted test", "unseen": "unseen"}
 #: levels of an answer, as in the tables of errors
@@ -67,11 +67,6 @@ def unit_square(axes: Axes) -> None:
 def band(axes: Axes, x: Floats, low: Floats, high: Floats, colour: str, step: str | None = None) -> None:
     """An interval along x."""
     axes.fill_between(x, low, high, color=colour, alpha=BAND, linewidth=0, step=step)  # type: ignore[arg-type]
-
-
-def note(axes: Axes, text: str, place: tuple[float, float], **kwargs: Any) -> None:
-    """A few soft words at a place of the panel, 0..1."""
-    axes.text(*place, text, transform=axes.transAxes, color=SOFT, fontsize=SMALL, **kwargs)
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 2, sign: str = "") -> str:

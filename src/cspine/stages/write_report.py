@@ -153,7 +153,7 @@ def write_report(
 
 
 def _rounds(files: _Files, studies: Studies, paths: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Each round as a row of comparison.csv, on the same resamples of the same studies; and as rows of scores.parquet."""
+    """Each round as a row of comparison.csv, all on the same resamples; and the same as rows of scores.parquet."""
     config, of_rounds = files.config, files.config.of_rounds()
     tables = files.tables("study probabilities", paths)
     entries = [

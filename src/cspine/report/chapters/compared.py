@@ -13,7 +13,8 @@ from cspine.report.parts import Chapter, Heading, Part, Points, Words
 from cspine.score_texts import COHORTS
 
 NOT_ASKED = (
-    "The other methods are not part of this report: report.comparison is false. With true, every method of compare.methods "
+    "The other methods are not part of this report: report.comparison is false. With true, every method of "
+    "compare.methods "
     "is made and stands here on the same studies; snakemake compare makes the same as a page of its own."
 )
 

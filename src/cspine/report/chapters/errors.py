@@ -32,7 +32,8 @@ def errors(tables: Tables, text: str, config: ReportConfig) -> Chapter:
     """
     parts: list[Part] = [
         Words(
-            "Thresholds are chosen on the select studies of each fold (the most sensitivity + specificity). What docs/errors.md "
+            "Thresholds are chosen on the select studies of each fold (the most sensitivity + specificity). What "
+            "docs/errors.md "
             "says of every column holds here."
         ),
         roc(tables["areas"], tables["curves"], config.about),

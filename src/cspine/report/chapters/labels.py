@@ -7,18 +7,7 @@ import pandas as pd
 from cspine.report.config import ReportConfig
 from cspine.report.figures.labels import labels as drawn_labels
 from cspine.report.figures.pseudo_labels import pseudo_labels
-from cspine.report.parts import Chapter, Folded, Listing, Part, Points, Words
-
-WHENCE = {
-    "box": "slices of boxed studies that have a box: fractured, each of the study's fractured vertebrae that the slice may "
-    "show",
-    "unboxed": "the other slices of boxed studies: not fractured (the source's rule)",
-    "negative": "slices of unfractured studies: not fractured",
-    "pseudo": "slices of fractured studies without boxes, from round 1 on: by the model of the round before, and the study's "
-    "own label bounds them",
-    "presence": "which vertebrae a slice shows, by masks",
-    "study": "a whole study's label",
-}
+from cspine.report.parts import Chapter, Folded, Listing, Part, Words
 
 
 def labels(sets: pd.DataFrame, quality: pd.DataFrame, text: str, config: ReportConfig) -> Chapter:
@@ -30,16 +19,16 @@ def labels(sets: pd.DataFrame, quality: pd.DataFrame, text: str, config: ReportC
         text: pseudo_quality.txt; "" where there is none.
         config: see ReportConfig.
     """
-    found = set(sets["source"])
     parts: list[Part] = [
-        Points([f"{name}: {words}." for name, words in WHENCE.items() if name in found]),
         drawn_labels(sets, config.about),
         pseudo_labels(quality, config.about),
     ]
     if text:
         parts += [
             Folded("How good the pseudo-labels are, in full", [Listing(text)]),
-            Words(f"The most doubtful with their slices: snakemake pseudo_pages makes results/{config.method}/pseudo_labels.html.",
+            Words(
+                f"The most doubtful with their slices: snakemake pseudo_pages makes results/"
+                f"{config.method}/pseudo_labels.html.",
                   soft=True),
         ]  # fmt: skip
     return Chapter("labels", "Labels and pseudo-labels", parts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import pandas as pd
 
 from cspine.evaluation import best_epoch
@@ -19,8 +22,8 @@ def learning(histories: pd.DataFrame, config: ReportConfig) -> Chapter:
         config: see ReportConfig.
     """
     rows = []
-    for (number, fold, member), table in histories.groupby(["round", "fold", "member"]):
-        records = table.to_dict("records")
+    for (number, fold, member), table in _trainings(histories):
+        records = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
         best, last = records[best_epoch(records)], records[-1]
         name = f"{round_name(number)}, fold {fold}" + (f", member {member}" if config.members > 1 else "")
         rows.append([name, len(records), int(last["steps"]), *_losses(last), int(best["epoch"]) + 1, *_losses(best)])
@@ -33,6 +36,13 @@ def learning(histories: pd.DataFrame, config: ReportConfig) -> Chapter:
         Words("Select studies are neither taught nor scored: they decide when to stop, and choose aggregation and "
               "thresholds.", soft=True),
     ])  # fmt: skip
+
+
+def _trainings(histories: pd.DataFrame) -> Iterator[tuple[tuple[int, int, int], pd.DataFrame]]:
+    """Each training's rows by round, fold and member."""
+    for key, table in histories.groupby(["round", "fold", "member"]):
+        number, fold, member = map(int, cast("tuple[int, int, int]", key))
+        yield (number, fold, member), table
 
 
 def _losses(row: dict[str, float]) -> list[str]:

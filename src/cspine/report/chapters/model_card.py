@@ -6,19 +6,23 @@ from typing import Any
 
 import pandas as pd
 
+from cspine.amounts import counted
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
 from cspine.report.parts import Chapter, Heading, Part, Points, Words
 
 OUTSIDE = (
-    "Outside the data of the challenge expect less: the mean AUC of its winning systems fell from 0.96 to 0.89 on 1,829 CT "
-    "series of another trauma centre, with a sensitivity of 67 % (30.9 to 80.0 %) on scans without contrast (Hu et al., "
+    "Outside the data of the challenge expect less: the mean AUC of its winning systems fell from 0.96 to 0.89 on "
+    "1,829 CT "
+    "series of another trauma centre, with a sensitivity of 67 % (30.9 to 80.0 %) on scans without contrast (Hu et "
+    "al., "
     "Radiology: Artificial Intelligence 2024; 6(6): e230550)."
 )
 PHANTOM = "The phantom is synthetic: a model trained on it knows its drawings, and nothing about patients."
 INTENDED = [
     "Research on detecting fractures of C1 to C7 in CT with few labels, and the Kaggle competition RSNA 2022.",
-    "Sorting a worklist or drawing a reader's attention only in a study of its own, with thresholds chosen and errors counted "
+    "Sorting a worklist or drawing a reader's attention only in a study of its own, with thresholds chosen and errors "
+    "counted "
     "on the data of the place.",
 ]
 NOT_INTENDED = [
@@ -29,16 +33,20 @@ NOT_INTENDED = [
     "challenge's data or unknown.",
 ]
 LIMITS = [
-    "Labels are of studies and vertebrae; boxes are there for 235 of 2,019 studies of the challenge, and a box names no "
+    "Labels are of studies and vertebrae; boxes are there for 235 of 2,019 studies of the challenge, and a box names "
+    "no "
     "vertebra. What is taught of slices is inferred, by rules that docs/labels.md and docs/pseudo-labels.md name.",
-    "About half of the challenge's studies are fractured, far more than where scans come in: probabilities are too high "
+    "About half of the challenge's studies are fractured, far more than where scans come in: probabilities are too "
+    "high "
     "there, and precision falls.",
     "Age, sex, scanner and site are not in the challenge's labels: whether it works equally well for all is not known.",
     "Intervals hold the luck of studies, not that of another seed or another fold.",
 ]
 PRIVACY = [
-    "Nothing but pixels and geometry is read from the headers into the cache; weights, tables and this page hold no name.",
-    "Weights are safetensors: loading them runs no code. Licence of the code and of weights made by it: Apache-2.0; the data "
+    "Nothing but pixels and geometry is read from the headers into the cache; weights, tables and this page hold no "
+    "name.",
+    "Weights are safetensors: loading them runs no code. Licence of the code and of weights made by it: Apache-2.0; "
+    "the data "
     "have their own.",
 ]
 
@@ -52,7 +60,7 @@ def model_card(scores: pd.DataFrame, roles: dict[str, int], config: ReportConfig
         config: see ReportConfig.
     """
     data = "the phantom" if config.phantom else "the training studies of data.root"
-    counted = ", ".join(f"{count:,} {role}" for role, count in roles.items())
+    in_words = ", ".join(f"{count:,} {role}" for role, count in roles.items())
     limits = [PHANTOM, OUTSIDE, *LIMITS] if config.phantom else [OUTSIDE, *LIMITS]
     parts: list[Part] = [
         Heading("Model"),
@@ -62,7 +70,7 @@ def model_card(scores: pd.DataFrame, roles: dict[str, int], config: ReportConfig
         Heading("Not intended"),
         Points(NOT_INTENDED),
         Heading("Data"),
-        Words(f"Trained on {data}; studies by role in fold {config.folds_run[0]}: {counted}. Splits are by study."),
+        Words(f"Trained on {data}; studies by role in fold {config.folds_run[0]}: {in_words}. Splits are by study."),
         Heading("What it achieves"),
         Points(_achieved(scores)),
         Heading("Limits"),
@@ -79,20 +87,28 @@ def _model(config: ReportConfig) -> list[list[Any]]:
     rows = [
         ["name", config.method],
         ["family", f"{block['family']}; judges one {config.unit} at a time"],
-        ["network", f"{network['name']}, weights it starts from: {network['weights']}" if "name" in network else "own"],
+        ["network", network.get("name", "of its own")],
+        ["starts from", _start(block)],
         ["input", f"view {block['view']}"],
-        ["taught", f"{config.rounds} round{'s' if config.rounds > 1 else ''}, folds {', '.join(map(str, config.folds_run))}"],
-        ["training", f"{training['epochs']} epochs, {training['optimizer']}, learning rate {training['learning_rate']}, "
+        ["taught", f"{counted(config.rounds, 'round')}, folds {', '.join(map(str, config.folds_run))}"],
+        ["training", f"{counted(training['epochs'], 'epoch')}, {training['optimizer']}, "
+                     f"learning rate {training['learning_rate']}, "
                      f"batch {training['batch_size']}, precision {training['precision']}"],
         ["output", "probability of a fracture of C1 to C7, and of any"],
     ]  # fmt: skip
     if config.members > 1:
-        rows.insert(3, ["ensemble", f"{config.members} models a fold"])
+        rows.insert(4, ["ensemble", f"{config.members} models a fold"])
     if config.published:
         rows.append(
             ["published", f"its source scored {config.published['score']} ({config.published['where']}): other data"]
         )
     return rows
+
+
+def _start(block: dict[str, Any]) -> str:
+    weights = {"none": "random weights", "hub": "the hub's weights", "file": "a file of weights"}
+    known = {"none": weights[block["network"]["weights"]], "previous_round": "the model of the round before"}
+    return known.get(block.get("init_from", "none"), "another model")
 
 
 def _achieved(scores: pd.DataFrame) -> list[str]:

@@ -24,7 +24,8 @@ def provenance(results: Sequence[Made], shown: dict[str, str]) -> Chapter:
     """
     parts: list[Part] = [
         Words(
-            "Every result is kept under a key made of its stage, code, config and inputs; what stands here was read from the "
+            "Every result is kept under a key made of its stage, code, config and inputs; what stands here was read "
+            "from the "
             "records of the results themselves. python -m cspine why FILE says what made a file."
         ),
         Heading("Versions"),

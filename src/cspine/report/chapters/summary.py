@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -62,7 +63,7 @@ def _table(cohort: str, rows: pd.DataFrame) -> Table:
     return Table(head, cells, f"{COHORTS[cohort]}: {studies} studies", shown=len(cells))
 
 
-def _row(row: dict[str, object]) -> Sequence[str]:
+def _row(row: Mapping[Hashable, Any]) -> Sequence[str]:
     loss = row["measure"] == "loss"
     name = f"loss, {FORMS[str(row['normalisation'])]}" if loss else f"AUC, {_spoken(str(row['label']))}"
     value, difference = (
@@ -73,8 +74,8 @@ def _row(row: dict[str, object]) -> Sequence[str]:
     return [name, value, f"{row['constant']:.3f}", difference, f"{row['positives']} / {row['studies']}", few]
 
 
-def _estimate(row: dict[str, object], name: str, low: str, high: str, sign: str = "") -> str:
-    if pd.isna(row[name]):  # type: ignore[call-overload]
+def _estimate(row: Mapping[Hashable, Any], name: str, low: str, high: str, sign: str = "") -> str:
+    if pd.isna(row[name]):
         return UNKNOWN
     return f"{row[name]:{sign}.3f} [{row[low]:{sign}.3f}, {row[high]:{sign}.3f}]"
 
@@ -86,10 +87,12 @@ def _spoken(label: str) -> str:
 def _how_to_read(config: ReportConfig) -> list[str]:
     return [
         f"[95 % interval] over {config.bootstrap:,} resamples of studies; no interval holds the luck of another seed.",
-        "Loss: per-exam (a) is the mean of the studies' weighted losses, pooled (b) the weighted mean of all rows; lower is "
+        "Loss: per-exam (a) is the mean of the studies' weighted losses, pooled (b) the weighted mean of all rows; "
+        "lower is "
         "better. Which of the two the competition uses is not settled.",
         f"few: {TOO_FEW}, fewer than {LEAST_STUDIES} studies or than {LEAST_OF_A_CLASS} of a class.",
         "The best constant gives every study the same eight numbers, fitted on the training labels.",
-        "Held-out studies are judged by the model of the fold that holds them out; no model, threshold or calibration of "
+        "Held-out studies are judged by the model of the fold that holds them out; no model, threshold or calibration "
+        "of "
         "that fold has seen them.",
     ]

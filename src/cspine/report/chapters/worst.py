@@ -12,7 +12,8 @@ from cspine.report.parts import Chapter, Heading, Markup, Part, Words
 
 KINDS = {"false negative": "Fractures that it missed", "false positive": "Fractures that are none"}
 MEANING = (
-    "Vertebrae, the furthest beyond their threshold first, at most one of a study in each list. They are chosen for being wrong: "
+    "Vertebrae, the furthest beyond their threshold first, at most one of a study in each list. They are chosen for "
+    "being wrong: "
     "they say how the method fails, not how often."
 )
 

@@ -46,8 +46,8 @@ def thresholds(thresholds: pd.DataFrame, points: pd.DataFrame, confusion: pd.Dat
     caption = (
         f"Accuracy and F1 at every hundredth of the threshold; bands: pointwise {about.intervals}. Dashed: the "
         "accuracy of calling nothing fractured, which accuracy has to be held against. Upright lines: the thresholds "
-        "chosen on the folds' role select (held-out: of each fold; test: their mean), never on the studies shown. "
-        f"Slices: cells slice x vertebra of which something is known.{about.data}"
+        "chosen on the folds' role select (held-out: of each fold; test: their mean), each on other studies than it "
+        f"judges. Slices: cells slice x vertebra of which something is known.{about.data}"
     )
     words = [f"{COHORTS[c]}, {level}: {_said(rows, _chosen(points, c, level))}" for c, level, rows in groups]
     return draw(NAME, TITLE, caption, spoken(words), figure)
