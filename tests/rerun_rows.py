@@ -345,14 +345,14 @@ COMPARED = [
 ]
 # The report. The cases of so small a cohort differ with every key that chooses them.
 REPORTED = [
-    Row("report.comparison", "true", names("compare_methods, write_report"), planned=True,
-        given="compare.methods=[semi_supervised]"),
     Row("report.cases", "0", names("choose_cases, explain_cases, gather_studies, write_report")),
     Row("report.studies", "1", names("choose_cases, gather_studies, write_report")),
     Row("report.images", "false", names("gather_studies, write_report")),
     Row("report.max_mb", "0.01", names("gather_studies, write_report")),
     Row("report.uids", "numbered", names("write_report")),
     Row("size", "demo", names("score, analyse_errors, write_pseudo_quality, write_report")),
+    Row("report.comparison", "true", names("compare_methods, write_report"), planned=True,
+        given="compare.methods=[semi_supervised]"),
 ]  # fmt: skip
 WEIGHED = names("weigh_evidence")
 ARMS = [

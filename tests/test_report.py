@@ -23,7 +23,8 @@ __all__ = ["no_versions_in_the_keys"]  # a fixture for every test, of the rows t
 
 PAGE = Path("results/report.html")
 REPORT = Path("results/semi_supervised/report")
-CHAPTERS = ["summary", "data", "labels", "learning", "comparison", "errors", "worst", "browse", "costs", "provenance", "model-card"]
+CHAPTERS = ["summary", "data", "labels", "learning", "comparison", "errors"]
+CHAPTERS += ["worst", "browse", "costs", "provenance", "model-card"]
 UID = re.compile(r"\b1\.2\.826\.0\.1\.[0-9.]+")
 
 
@@ -83,7 +84,7 @@ def test_every_figure_of_the_page_has_words_for_who_cannot_see_it(chain: Chain) 
     with page(PAGE) as tab:
         names = tab.evaluate("[...document.querySelectorAll('figure.drawn')].map(f => f.id.replace('figure-', ''))")
         assert sorted(names) == sorted(set(FIGURES) - {"comparison"})  # not asked for
-        assert tab.evaluate("[...document.querySelectorAll('main svg')].every(s => s.querySelector('title'))")
+        assert tab.evaluate("[...document.querySelectorAll('figure.drawn svg')].every(s => s.querySelector('title'))")
         assert tab.evaluate("[...document.images].every(i => i.alt.length > 10)")
 
 
@@ -136,4 +137,4 @@ def test_numbered_studies_leave_no_uid_in_the_page_or_its_figures(private: str) 
 
 
 def test_without_images_no_pixel_of_the_data_is_in_the_page(private: str) -> None:
-    assert "data:image/" not in private
+    assert re.findall(r"data:image/\w+;base64,[A-Za-z0-9+/]{20}", private) == []

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cspine import batching, runtime
 from cspine.checkpoint import KEPT
 from cspine.errors import CspineError
-from cspine.evaluation import best_epoch
+from cspine.histories import best_epoch
 from cspine.losses import FractureLoss
 from cspine.mixup import blend_of
 from cspine.optimisation import Optimisation, teach

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cspine.histories import THRESHOLD, Row
 from cspine.losses import Loss
 from cspine.precision import Precision
-
-THRESHOLD = 0.5  # of the slice figures in the history; ASSUME: the source names none
-
-Row = dict[str, float]
 
 
 def evaluate(
@@ -42,24 +38,6 @@ def evaluate(
         "select_sensitivity": _ratio(hits, positives),
         "select_specificity": _ratio(passes, negatives),
     }
-
-
-def best_epoch(history: Sequence[Row]) -> int:
-    """The first epoch with the least select loss."""
-    losses = [row["select_loss"] if math.isfinite(row["select_loss"]) else math.inf for row in history]
-    return losses.index(min(losses))
-
-
-def sentence(row: Row) -> str:
-    """An epoch's figures in words."""
-    losses = f"train loss {row['train_loss']:.4f}, select loss {row['select_loss']:.4f}"
-    if math.isnan(row["select_accuracy"]):
-        return losses
-    return (
-        f"{losses}; select cells at {THRESHOLD}: "
-        f"accuracy {row['select_accuracy']:.3f} (all negative {row['select_accuracy_all_negative']:.3f}), "
-        f"sensitivity {row['select_sensitivity']:.3f}, specificity {row['select_specificity']:.3f}"
-    )
 
 
 def _counts(logits: Tensor, target: Tensor) -> list[float]:

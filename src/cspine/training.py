@@ -17,10 +17,11 @@ from cspine.checkpoint import Checkpoints
 from cspine.devices import device_of
 from cspine.end_state import end_of, go_on_from
 from cspine.errors import CspineError
-from cspine.evaluation import Row, best_epoch, evaluate, sentence
+from cspine.evaluation import evaluate
 from cspine.examples import Examples, in_order, loader
 from cspine.faults import fault_point
 from cspine.hashing import seed_of
+from cspine.histories import Row, best_epoch, sentence
 from cspine.losses import Loss
 from cspine.mixup import blend_of
 from cspine.optimisation import Optimisation, teach

@@ -16,9 +16,9 @@ from cspine.cached_studies import with_pixels
 from cspine.checkpoint import Checkpoints
 from cspine.end_state import End, read_end, write_end
 from cspine.errors import CspineError
-from cspine.evaluation import Row
 from cspine.examples import Examples
 from cspine.hashing import file_digest, seed_of
+from cspine.histories import Row
 from cspine.methods.registry import module_of
 from cspine.models import save_model
 from cspine.origins import take_over

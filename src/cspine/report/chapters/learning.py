@@ -7,7 +7,7 @@ from typing import cast
 
 import pandas as pd
 
-from cspine.evaluation import best_epoch
+from cspine.histories import best_epoch
 from cspine.pages import Table
 from cspine.report.config import ReportConfig, round_name
 from cspine.report.figures.training import rates, training
