@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from chains import Chain, Command
+from chains import Chain, Command, in_one_process
 from cspine import faults, runtime
 from cspine.cli import main
 from cspine.store import needs, roots
@@ -188,7 +188,7 @@ class Sessions:
         settings = f"folds.run={folds}"
         config, executed = self.chain.config(settings), []
         commands = self.chain.commands(settings)  # said by Snakemake, in the chain's own folder
-        with chdir(folder):
+        with chdir(folder), in_one_process():
             for command in itertools.takewhile(lambda command: command != until, commands):
                 before = segments(command)
                 assert main(list(command.under(config))) == 0, command.words
