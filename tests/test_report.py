@@ -13,10 +13,11 @@ from PIL import Image
 
 from browsers import page
 from chains import Chain, at_work
-from cspine.report.layout import FIGURES
+from cspine.report.layout import FIGURES, FORMS
 from cspine.report.parts import Chapter
 from cspine.stages import write_report
 from rerun_rows import MICRO, REPORTED, Row
+from smoke_projects import checkout
 from test_what_reruns import check, no_versions_in_the_keys, parameters
 
 __all__ = ["no_versions_in_the_keys"]  # a fixture for every test, of the rows too
@@ -138,3 +139,17 @@ def test_numbered_studies_leave_no_uid_in_the_page_or_its_figures(private: str) 
 
 def test_without_images_no_pixel_of_the_data_is_in_the_page(private: str) -> None:
     assert re.findall(r"data:image/\w+;base64,[A-Za-z0-9+/]{20}", private) == []
+
+
+@pytest.mark.slow
+def test_snakemakes_own_report_holds_the_page_and_every_figure_and_asks_for_nothing(tmp_path: Path) -> None:
+    project = checkout(tmp_path / "run")
+    (project.folder / "presets/micro.yaml").write_text(MICRO, encoding="utf-8")
+    for words in ((), ("--report", "own.html")):
+        project.run("report", "--configfile", "presets/micro.yaml", *words)
+    text = (project.folder / "own.html").read_text(encoding="utf-8")
+    assert "results/report.html" in text
+    assert all(f"results/report/{name}.{form}" in text for name in FIGURES for form in FORMS)
+    with page(project.folder / "own.html") as tab:
+        tab.settle()
+        assert tab.requests == []
