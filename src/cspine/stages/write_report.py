@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pandas as pd
 from cspine.audit.table import read_audit_table
 from cspine.bootstrap import resample_counts
 from cspine.comparison.figures import Studies, rows_of
-from cspine.errors import CspineError
 from cspine.folds import roles_of
 from cspine.progress import say
 from cspine.report.chapters.browse import browse
@@ -34,40 +32,11 @@ from cspine.report.page import figures_in, report_page
 from cspine.report.parts import Chapter
 from cspine.report.records import costs as costs_of
 from cspine.report.records import made_from
+from cspine.report.round_files import RoundFiles
 from cspine.scores import measure, read_truth
 from cspine.stage import InPath, OutCopy, OutPath
 from cspine.tables import read_table
 from cspine.writing import write_whole
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The files that come round by round, of each fold by fold (and member by member)."""
-
-    config: ReportConfig
-
-    def joined(self, name: str, paths: Sequence[Path], each: int = 1) -> pd.DataFrame:
-        """One table with columns round, fold and member; empty where there are no files."""
-        if not paths:
-            return pd.DataFrame()
-        found = self.tables(name, paths, each).items()
-        return pd.concat(
-            [table.assign(round=number, fold=fold, member=member) for (number, fold, member), table in found],
-            ignore_index=True,
-        )
-
-    def tables(self, name: str, paths: Sequence[Path], each: int = 1) -> dict[tuple[int, int, int], pd.DataFrame]:
-        """By (round, fold, member).
-
-        Raises:
-            CspineError: there are more or fewer than the rounds, folds and members make.
-        """
-        places = list(product(range(self.config.rounds), self.config.folds_run, range(each)))
-        if len(places) != len(paths):
-            raise CspineError(
-                f"report: {len(paths)} {name}; expected {len(places)}, one for each round, fold and member"
-            )
-        return {place: read_table(path) for place, path in zip(places, paths, strict=True)}
 
 
 def write_report(
@@ -120,7 +89,7 @@ def write_report(
     Raises:
         CspineError: files are missing; what they are is said.
     """
-    files, index, fold_table = _Files(config), read_table(studies), read_table(folds)
+    files, index, fold_table = RoundFiles(config), read_table(studies), read_table(folds)
     measured, chosen, pictured = read_table(scores), read_table(cases), read_table(explained)
     names = names_of(read_table(shown), list(chosen["StudyInstanceUID"]), config.uids)
     sources = [studies, audit, scores, *study_probabilities, *histories, *error_tables, browsed, explained]
@@ -152,7 +121,7 @@ def write_report(
     say(f"write_report: {len(chapters)} chapters, {len(FIGURES)} figures, {len(html.encode()) / 1e6:.1f} MB")
 
 
-def _rounds(files: _Files, studies: Studies, paths: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _rounds(files: RoundFiles, studies: Studies, paths: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each round as a row of comparison.csv, all on the same resamples; and the same as rows of scores.parquet."""
     config, of_rounds = files.config, files.config.of_rounds()
     tables = files.tables("study probabilities", paths)
