@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from cspine.report.layout import FIGURES, FORMS
 from cspine.report.parts import Chapter
 from cspine.stages import write_report
 from rerun_rows import MICRO, REPORTED, Row
-from smoke_projects import checkout
+from smoke_projects import ROOT, checkout
 from test_what_reruns import check, no_versions_in_the_keys, parameters
 
 __all__ = ["no_versions_in_the_keys"]  # a fixture for every test, of the rows too
@@ -153,3 +154,29 @@ def test_snakemakes_own_report_holds_the_page_and_every_figure_and_asks_for_noth
     with page(project.folder / "own.html") as tab:
         tab.settle()
         assert tab.requests == []
+
+
+OTHERS = ["localized_ensemble", "cnn_lstm", "resnet_per_vertebra", "cnn_3d"]  # members, vertebrae, crops, volumes
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    return Chain(
+        tmp_path_factory.mktemp("others") / "run", (ROOT / "presets/smoke.yaml").read_text(encoding="utf-8"), "report"
+    )
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_report_of_every_kind_of_method_can_be_planned(others: Chain, method: str) -> None:
+    stages = {command.stage for command in others.commands(f"submission.method={method}")}
+    assert {"train", "analyse_errors", "explain_cases", "gather_studies", "write_report"} <= stages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_report_of_every_kind_of_method_is_written(others: Chain, method: str) -> None:
+    setting = f"submission.method={method} score.bootstrap=20"
+    with chdir(others.project.folder):
+        others.run(setting, setting)
+        assert f"Report: {method}" in PAGE.read_text(encoding="utf-8")
+        assert pd.read_parquet(f"results/{method}/report/explained.parquet")["how"].eq("occlusion").all()

@@ -18,8 +18,9 @@ from cspine.report.config import ReportConfig
 from cspine.report.names import names_of
 from cspine.report.parts import Chapter, Folded, Listing, Points
 from cspine.report.records import COLUMNS, config_blocks, versions
+from cspine.report.taught import as_of_slices
 from cspine.score_texts import TOO_FEW
-from cspine.studies import UID
+from cspine.studies import CONFIDENCE, UID, VERTEBRAE
 
 BLOCK = {
     "family": "slice_cnn",
@@ -117,3 +118,12 @@ def test_points_of_a_chapter_are_sentences() -> None:
     for part in model_card(scores(), {"train": 3}, config()).parts:
         if isinstance(part, Points):
             assert all(sentence.endswith((".", "studies")) for sentence in part.sentences)
+
+
+def test_a_training_set_of_vertebrae_or_studies_is_counted_as_one_of_slices_is() -> None:
+    vertebrae = pd.DataFrame({"vertebra": ["C1", "C2"], "fractured": [1.0, 0.0]})
+    found = as_of_slices(vertebrae)
+    assert found["C1"].tolist()[0] == 1 and found["C1"].isna().tolist() == [False, True]
+    assert found["C2"].tolist()[1] == 0 and found["C3"].isna().all()
+    studies = as_of_slices(pd.DataFrame({name: [1.0] for name in VERTEBRAE}))
+    assert (studies[list(CONFIDENCE)] == 1).all(axis=None) and studies["C7"].tolist() == [1.0]

@@ -139,10 +139,10 @@ def browsed_view(method):
 
 def localizations_of(method):
     """What a method's localizer says in each fold run, where the method asks it for anything."""
-    labels = config["methods"][method]["labels"]
-    asked = has_own_labels(method) or labels["localizer"] in localizers_of(method)
+    localizer = config["methods"][method].get("labels", {}).get("localizer", "none")
+    asked = has_own_labels(method) or localizer in localizers_of(method)
     folds = config["folds"]["run"] if asked else []
-    return [f"results/localization/{labels['localizer']}/fold-{fold}.parquet" for fold in folds]
+    return [f"results/localization/{localizer}/fold-{fold}.parquet" for fold in folds]
 
 
 def of_compared(name):
@@ -327,7 +327,9 @@ def crops_of(method):
 
 
 def has_own_labels(method):
-    """Whether a method's slice labels differ from the box rule's."""
+    """Whether a method's slice labels differ from the box rule's; vertebrae and studies are taught no slices."""
+    if method not in OF_UNIT["slice"]:
+        return False
     block = config["methods"][method]
     labels = block["labels"]
     changed = (

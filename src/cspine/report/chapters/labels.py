@@ -8,6 +8,7 @@ from cspine.report.config import ReportConfig
 from cspine.report.figures.labels import labels as drawn_labels
 from cspine.report.figures.pseudo_labels import pseudo_labels
 from cspine.report.parts import Chapter, Folded, Listing, Part, Words
+from cspine.report.taught import NOUNS, as_of_slices
 
 
 def labels(sets: pd.DataFrame, quality: pd.DataFrame, text: str, config: ReportConfig) -> Chapter:
@@ -20,7 +21,7 @@ def labels(sets: pd.DataFrame, quality: pd.DataFrame, text: str, config: ReportC
         config: see ReportConfig.
     """
     parts: list[Part] = [
-        drawn_labels(sets, config.about),
+        drawn_labels(as_of_slices(sets), config.about, NOUNS[config.unit]),
         pseudo_labels(quality, config.about),
     ]
     if text:

@@ -33,7 +33,7 @@ EXPLAINED = {
     "pseudo": "a slice of an unboxed fractured study, labelled by the round before",
     "mask": "what the slice's mask shows",
     "truth": "the truth of every slice",
-    "study": "the study's label, for all its slices",
+    "study": "the study's label, for all that is taught of it",
     "shown": "the study's label, where a localizer sees the vertebra",
     "unboxed": "a slice without a box of a boxed study",
     "negative": "a slice of an unfractured study",
@@ -41,16 +41,17 @@ EXPLAINED = {
 POSITIVE = 0.5  # a soft label counts as fractured from here on, as balanced sampling has it
 
 
-def labels(training_sets: pd.DataFrame, about: About) -> Drawn:
-    """Slices labelled fractured of each vertebra, and all labelled slices, by source; a row for each round.
+def labels(training_sets: pd.DataFrame, about: About, noun: str = "slices") -> Drawn:
+    """What is labelled fractured of each vertebra, and all that is labelled, by source; a row for each round.
 
     Args:
         training_sets: training_set.parquet of every round, with the columns fold and round; the first fold is drawn.
         about: for the caption.
+        noun: what a row is: slices, vertebrae or studies.
     """
     taught = training_sets[training_sets["role"] == "train"] if len(training_sets) else training_sets
     if taught.empty:
-        return in_words(NAME, TITLE, "the method is not taught slices")
+        return in_words(NAME, TITLE, "no training set holds a label")
     fold = taught["fold"].min()
     rounds = {int(str(name)): rows for name, rows in taught[taught["fold"] == fold].groupby("round")}
 
@@ -59,25 +60,24 @@ def labels(training_sets: pd.DataFrame, about: About) -> Drawn:
         for place, (name, rows) in enumerate(rounds.items()):
             fractured, everything = grid[2 * place : 2 * place + 2]
             _fractured(fractured, rows)
-            fractured.set(title=f"round {name}: labelled fractured", xlabel="vertebra", ylabel="slices")
-            _everything(everything, amounts(rows))
-            everything.set(title=f"round {name}: all that is taught", xlabel="slices")
+            fractured.set(title=f"round {name}: labelled fractured", xlabel="vertebra", ylabel=noun)
+            _everything(everything, amounts(rows), noun)
+            everything.set(title=f"round {name}: all that is taught", xlabel=noun)
         return page
 
     sources = [source for source in SOURCES if (taught["source"] == source).any()]
     explained = "; ".join(f"{SOURCES[source][0]}: {EXPLAINED[source]}" for source in sources)
     caption = (
-        f"What the role train of fold {fold} is taught, by where the label comes from ({explained}). Left: slices "
-        "labelled fractured "
-        f"({POSITIVE} or more of a soft label); a slice counts for each of its vertebrae. Right: all slices with their "
-        "studies and their weight in the loss (the slice's weight times the mean confidence of its labels, before the "
-        f"metric's weights). A count of labels says nothing of whether they are right.{about.data}"
+        f"What the role train of fold {fold} is taught, by where the label comes from ({explained}). Left: {noun} "
+        f"labelled fractured ({POSITIVE} or more of a soft label); each counts for each of its vertebrae. Right: all "
+        f"{noun} with their studies and their weight in the loss (a row's weight times the mean confidence of its labels, "
+        f"before the metric's weights). A count of labels says nothing of whether they are right.{about.data}"
     )
-    return draw(NAME, TITLE, caption, spoken([_said(name, rows) for name, rows in rounds.items()]), figure)
+    return draw(NAME, TITLE, caption, spoken([_said(name, rows, noun) for name, rows in rounds.items()]), figure)
 
 
 def amounts(rows: pd.DataFrame) -> pd.DataFrame:
-    """slices, studies and weight by source, in the order of SOURCES."""
+    """slices (rows, whatever one is), studies and weight by source, in the order of SOURCES."""
     confidence = rows[list(CONFIDENCE)].to_numpy(np.float64)
     confidence = np.where(rows[list(VERTEBRAE)].isna(), np.nan, confidence)
     known = ~np.isnan(confidence).all(axis=1)
@@ -112,11 +112,11 @@ def _fractured(axes: Axes, rows: pd.DataFrame) -> None:
         legend_below(axes, columns=3)
 
 
-def _everything(axes: Axes, table: pd.DataFrame) -> None:
+def _everything(axes: Axes, table: pd.DataFrame, noun: str) -> None:
     for place, (source, row) in enumerate(table.iterrows()):
         _, colour, hatch = SOURCES[str(source)]
         axes.barh(place, row["slices"], height=0.6, color=colour, hatch=hatch, edgecolor=LINE, linewidth=0)
-        words = f"{row['slices']:,.0f} slices\nweight {row['weight']:,.0f}"
+        words = f"{row['slices']:,.0f} {noun}\nweight {row['weight']:,.0f}"
         axes.annotate(
             words, (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
             va="center", fontsize=SMALL,
@@ -129,9 +129,9 @@ def _everything(axes: Axes, table: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
 
-def _said(name: int, rows: pd.DataFrame) -> str:
+def _said(name: int, rows: pd.DataFrame, noun: str) -> str:
     told = [
-        f"{SOURCES[str(source)][0]}: {row['slices']:,.0f} slices of {row['studies']:,.0f} studies, "
+        f"{SOURCES[str(source)][0]}: {row['slices']:,.0f} {noun} of {row['studies']:,.0f} studies, "
         f"weight {row['weight']:,.0f}"
         for source, row in amounts(rows).iterrows()
     ]
