@@ -70,8 +70,8 @@ def labels(training_sets: pd.DataFrame, about: About, noun: str = "slices") -> D
     caption = (
         f"What the role train of fold {fold} is taught, by where the label comes from ({explained}). Left: {noun} "
         f"labelled fractured ({POSITIVE} or more of a soft label); each counts for each of its vertebrae. Right: all "
-        f"{noun} with their studies and their weight in the loss (a row's weight times the mean confidence of its labels, "
-        f"before the metric's weights). A count of labels says nothing of whether they are right.{about.data}"
+        f"{noun} with their studies and their weight in the loss (a row's weight times the mean confidence of its "
+        f"labels, before the metric's weights). A count of labels says nothing of whether they are right.{about.data}"
     )
     return draw(NAME, TITLE, caption, spoken([_said(name, rows, noun) for name, rows in rounds.items()]), figure)
 
