@@ -125,8 +125,9 @@ from cspine.tracking import tracker
 run = tracker("train", Path("work/train/key"), {})
 run.log({"loss": 1.0}, step=0)
 listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
-(service,) = [line.split()[0] for line in listed if "wandb-core" in line and f"--pid {os.getpid()}" in line]
-os.kill(int(service), signal.SIGKILL)
+ours = [line.split() for line in listed if "wandb-core" in line and f"--pid {os.getpid()} " in line + " "]
+assert len(ours) == 1, (ours, run.run)
+os.kill(int(ours[0][0]), signal.SIGKILL)
 step = 0
 while run.run is not None:
     step += 1
@@ -142,7 +143,7 @@ def test_a_client_whose_process_is_killed_is_one_line_and_the_stage_goes_on(trac
     done = subprocess.run(
         [sys.executable, "-c", KILLED], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}
     )
-    assert (done.returncode, done.stdout) == (0, "trained\n")
+    assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("tracking is off from here on: ")
 
