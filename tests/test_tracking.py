@@ -124,10 +124,11 @@ from pathlib import Path
 from cspine.tracking import tracker
 run = tracker("train", Path("work/train/key"), {})
 run.log({"loss": 1.0}, step=0)
-listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
-ours = [line.split() for line in listed if "wandb-core" in line and f"--pid {os.getpid()} " in line + " "]
-assert len(ours) == 1, (ours, run.run)
-os.kill(int(ours[0][0]), signal.SIGKILL)
+listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()
+children = [words for words in map(str.split, listed) if words[1] == str(os.getpid())]
+ours = [words[0] for words in children if words[2].endswith("wandb-core")]
+assert len(ours) == 1, (children, run.run)
+os.kill(int(ours[0]), signal.SIGKILL)
 step = 0
 while run.run is not None:
     step += 1
