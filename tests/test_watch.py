@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,7 +247,12 @@ def test_off_a_terminal_frames_follow_each_other_until_no_run_is_at_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+
+    def wait(_: threading.Event, seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    monkeypatch.setattr(threading.Event, "wait", wait)
     loop.watch(looks(SEEN, but(run=None), SEEN), 7.0)
     printed = capsys.readouterr().out
     assert waited == [7.0] and printed.count("work/ holds") == 2 and "\n\n" in printed
