@@ -133,10 +133,10 @@ def sources(one: Made) -> Iterator[Made]:
             yield source
 
 
-def upstream(root: Made) -> list[Made]:
-    """Every result on the way to ``root``, itself included, each once."""
+def upstream(*roots: Made) -> list[Made]:
+    """Every result on the way to ``roots``, these included, each once."""
     found: dict[Path, Made] = {}
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
         one = waiting.pop()
         if one.folder not in found:

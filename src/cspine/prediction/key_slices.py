@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cspine.dicom import read_study
+from cspine.evidence_pictures import with_evidence
 from cspine.prediction.regions import Field, Region, region_of
 from cspine.prediction.results import StudyResult
 from cspine.studies import VERTEBRAE
@@ -17,7 +18,6 @@ from cspine.views.study_rows import Form
 
 PANEL, MARGIN, LINE = 512, 12, 22  # pixels of the picture: side of a panel, gap, height of a line of text
 DARK, LIGHT, BOX = (16, 20, 24), (230, 233, 236), (255, 150, 0)
-MOST_OPAQUE = 0.6  # of the evidence laid over the slice
 NAME_LENGTH = 44  # of a study or a file, in the title
 
 Picture = NDArray[np.uint8]
@@ -74,9 +74,7 @@ def _panel(image: Picture, field: Field, region: Region | None, evidence: NDArra
     shown = cv2.warpAffine(image, shift, (PANEL, PANEL), flags=cv2.INTER_LINEAR)  # what is beyond the slice is dark
     panel = np.repeat(np.asarray(shown, np.uint8)[..., None], 3, axis=2)
     if evidence is not None:
-        smooth = cv2.resize(evidence, (PANEL, PANEL), interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
-        colours = cv2.applyColorMap((255 * smooth).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-        panel = (panel * (1 - MOST_OPAQUE * smooth) + colours * (MOST_OPAQUE * smooth)).astype(np.uint8)
+        panel = with_evidence(panel, evidence)
     if region is not None:
         x, y = (region.x - field.left) * scale, (region.y - field.top) * scale
         corner = round(x + region.width * scale), round(y + region.height * scale)

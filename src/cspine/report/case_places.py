@@ -10,12 +10,12 @@ import pandas as pd
 
 from cspine.boxes import NUMBERS
 from cspine.prediction.regions import Field
-from cspine.report.choosing import in_index
+from cspine.report.overlays import TURNED
+from cspine.report.study_words import in_index
 from cspine.studies import UID
 from cspine.vertebrae.placing import CORNERS
 from cspine.views.fields import Place
 
-TURNED = "turned-upright"  #: reason code: boxes mean the stored image, which is shown turned
 SLICE = ["cohort", UID, "z_index", "slice_number", "rows", "columns"]
 
 

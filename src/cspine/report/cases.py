@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from cspine.report.choosing import MISSED, NO_SLICE, TEST
+from cspine.evidence_pictures import inferno, with_evidence
+from cspine.report.choosing import KEYS, MISSED, NO_SLICE, TEST
 from cspine.studies import UID
 
 #: what has to stand beside the pictures
@@ -30,9 +31,7 @@ STYLE = """
 .case-pictures figure { margin: 0; }
 .case-pictures img { width: 100%; height: auto; display: block; border-radius: 4px; }
 """
-KEYS = ["cohort", UID, "label", "kind", "rank"]
 PANEL, STRIP, GAP = 320, 12, 4  # pixels: side of a picture, width of the strip beside it, what lies between
-MOST_OPAQUE = 0.6  # of the evidence laid over the slice, as in `cspine predict`
 BOX, MARK = (255, 150, 0), (255, 255, 255)
 QUALITY = 85  # of WebP
 
@@ -131,7 +130,7 @@ def _pictures(case: Mapping[Any, Any], shown: Mapping[Any, Any]) -> str:
     if len(shown["map"]):
         evidence = np.asarray(shown["map"], np.float32).reshape(shown["map_rows"], shown["map_columns"])
         along = np.asarray(shown["along"], np.float32)
-        picture = _boxed(_with_evidence(_panel(image), evidence), boxes)
+        picture = _boxed(with_evidence(_panel(image), evidence), boxes)
         place = f"{words}; what drives the answer is most in the {_where(evidence)}{boxed}"
         caption = "bright where blurring lowers the answer" + ("; right: along the slices" if len(along) else "")
         parts.append(_figure(_with_strip(picture, along) if len(along) else picture, place, caption))
@@ -144,25 +143,14 @@ def _panel(image: Picture) -> Picture:
     return np.repeat(np.asarray(larger, np.uint8)[..., None], 3, axis=2)
 
 
-def _with_evidence(panel: Picture, evidence: Floats) -> Picture:
-    smooth = cv2.resize(evidence, (PANEL, PANEL), interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
-    opaque = MOST_OPAQUE * smooth
-    return np.asarray(panel * (1 - opaque) + _inferno(smooth[..., 0]) * opaque, np.uint8)
-
-
 def _with_strip(panel: Picture, along: Floats) -> Picture:
     """The evidence along the slices beside the picture, the head at the top, the slice that is shown marked."""
     cells = cv2.resize(along[:, None], (STRIP, PANEL), interpolation=cv2.INTER_NEAREST).clip(0, 1)
-    strip = _inferno(cells)
+    strip = inferno(cells)
     edges = np.linspace(0, PANEL, len(along) + 1).round().astype(int)
     peak = int(along.argmax())
     cv2.rectangle(strip, (0, int(edges[peak])), (STRIP - 1, int(edges[peak + 1]) - 1), MARK, 1)
     return np.concatenate([panel, np.zeros((PANEL, GAP, 3), np.uint8), strip], axis=1)
-
-
-def _inferno(values: Floats) -> Picture:
-    coloured = cv2.applyColorMap((255 * values).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return np.ascontiguousarray(coloured[..., ::-1], np.uint8)
 
 
 def _boxed(panel: Picture, boxes: NDArray[np.float64]) -> Picture:

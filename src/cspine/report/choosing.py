@@ -16,12 +16,14 @@ from cspine.analysis.cells import VERTEBRA
 from cspine.analysis.cohorts import Answers
 from cspine.errors import CspineError
 from cspine.partial_labels import truth_of
+from cspine.report.study_words import in_index
 from cspine.slice_evidence import values_for, weighed
 from cspine.studies import LABELS, UID, VERTEBRAE
 from cspine.submission import mean_of_folds
 
 MISSED, FALSE_ALARM, FOUND, LEFT_ALONE = "false negative", "false positive", "true positive", "true negative"
 HELDOUT, TEST = "heldout", "test"
+KEYS = ["cohort", UID, "label", "kind", "rank"]  #: which case it is
 NO_SLICE = -1  #: a method of whole studies or vertebrae says nothing of slices
 #: a vertebra whose truth is known, with what was said of it
 JUDGED = ["cohort", UID, "fold", "label", "kind", "truth", "probability", "threshold", "assumed"]
@@ -142,8 +144,3 @@ def _key_slice(case: Mapping[Any, Any], slices: pd.DataFrame, evidence: str) -> 
     said = weighed(values_for(own, evidence), evidence)[:, VERTEBRAE.index(case["label"])]
     key = own.iloc[int(np.nanargmax(said))]
     return int(key["z_index"]), int(key["slice_number"])
-
-
-def in_index(cohort: str) -> str:
-    """Where the studies of a cohort (heldout, test, or a training study's role) are in the index: train or test."""
-    return TEST if cohort == TEST else "train"

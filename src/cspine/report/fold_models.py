@@ -19,8 +19,9 @@ from cspine.methods.registry import module_of, unit_of
 from cspine.precision import Precision
 from cspine.prediction.regions import Field
 from cspine.report.case_places import Places
-from cspine.report.choosing import NO_SLICE, in_index
+from cspine.report.choosing import NO_SLICE
 from cspine.report.explaining import Explained, explain, reading_of
+from cspine.report.study_words import in_index
 from cspine.studies import LABELS, UID, VERTEBRAE
 
 

@@ -17,6 +17,7 @@ from cspine.studies import UID
 from cspine.views.places import in_view
 
 SLICE = [UID, "slice_number"]
+TURNED = "turned-upright"  #: reason code: boxes mean the stored image, which is shown turned
 
 
 @dataclass(frozen=True)

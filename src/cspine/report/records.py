@@ -20,12 +20,8 @@ COLUMNS = ["stage", "at", "seconds", "cpu_seconds", "peak_mb", "segments", "devi
 
 def made_from(files: Iterable[Path]) -> list[Made]:
     """Every result on the way to ``files``, these included, each once, by stage and place."""
-    found: dict[Path, Made] = {}
-    for path in files:
-        root = made(path)
-        if root is not None and root.folder not in found:
-            found |= {one.folder: one for one in upstream(root)}
-    return sorted(found.values(), key=lambda one: (one.stage, one.at, one.folder.name))
+    roots = [root for path in files if (root := made(path))]
+    return sorted(upstream(*roots), key=lambda one: (one.stage, one.at, one.folder.name))
 
 
 def costs(results: Iterable[Made]) -> pd.DataFrame:

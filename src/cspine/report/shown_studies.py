@@ -10,7 +10,8 @@ import pandas as pd
 
 from cspine.folds import roles_of
 from cspine.hashing import seed_of
-from cspine.report.choosing import FALSE_ALARM, FOUND, MISSED, TEST, in_index
+from cspine.report.choosing import FALSE_ALARM, FOUND, MISSED, TEST
+from cspine.report.study_words import in_index
 from cspine.studies import LABELS, UID
 
 BOXED, SEGMENTED, PSEUDO, WHOLE = "boxed", "segmented", "pseudo-labelled", "unfractured"

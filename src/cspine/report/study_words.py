@@ -15,9 +15,9 @@ ROLES = {
 }
 
 
-def in_index(role: str) -> str:
-    """Where the studies of a role are in the index: train or test."""
-    return "test" if role == "test" else "train"
+def in_index(cohort: str) -> str:
+    """Where the studies of a cohort (heldout, test, or a training study's role) are in the index: train or test."""
+    return "test" if cohort == "test" else "train"
 
 
 def in_words(studies: pd.DataFrame, slices: pd.DataFrame, cohort: str, uid: str) -> str:

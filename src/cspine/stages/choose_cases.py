@@ -10,8 +10,9 @@ import pandas as pd
 from cspine.analysis.cohorts import Answers, slices_said
 from cspine.errors import CspineError
 from cspine.progress import say
-from cspine.report.choosing import Known, in_index, judged_vertebrae, with_key_slices, worst
+from cspine.report.choosing import Known, judged_vertebrae, with_key_slices, worst
 from cspine.report.shown_studies import Pool, shown_studies
+from cspine.report.study_words import in_index
 from cspine.scores import read_truth
 from cspine.stage import InPath, OutPath
 from cspine.studies import UID

@@ -18,6 +18,7 @@ from cspine.devices import device_of
 from cspine.errors import CspineError
 from cspine.progress import report, say
 from cspine.report.case_places import Places
+from cspine.report.choosing import KEYS
 from cspine.report.explaining import OCCLUSION
 from cspine.report.fold_models import FoldModels, How
 from cspine.runtime import runtime
@@ -27,7 +28,6 @@ from cspine.studies import UID
 from cspine.tables import read_table, write_table
 
 USES_GPU = True
-KEYS = ["cohort", UID, "label", "kind", "rank"]
 COLUMNS = [*KEYS, "z_index", "image", "map", "map_rows", "map_columns", "along", "number", "slices", "boxes", "how"]
 WHOLE = ("rank", "z_index", "map_rows", "map_columns", "number", "slices")
 

@@ -14,15 +14,13 @@ from cspine.boxes import check_boxes, read_boxes
 from cspine.cache.reading import SliceCache
 from cspine.errors import CspineError
 from cspine.progress import report, say
-from cspine.report.overlays import NO_OVERLAYS, Overlays, boxes_in_view
+from cspine.report.overlays import NO_OVERLAYS, TURNED, Overlays, boxes_in_view
 from cspine.report.slice_facts import Sources
 from cspine.report.slice_pictures import Pictured, bytes_of, columns_of, pictured, thinned, without_pictures
 from cspine.report.study_words import in_index, in_words
 from cspine.stage import InPath, OutPath
 from cspine.studies import UID
 from cspine.tables import read_table, write_table
-
-TURNED = "turned-upright"  #: the finding
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cspine.comparison.texts import UNKNOWN
+from cspine.comparison.texts import estimate
 from cspine.pages import Table
 from cspine.report.config import ReportConfig
 from cspine.report.parts import Chapter, Part, Points
@@ -66,18 +66,10 @@ def _table(cohort: str, rows: pd.DataFrame) -> Table:
 def _row(row: Mapping[Hashable, Any]) -> Sequence[str]:
     loss = row["measure"] == "loss"
     name = f"loss, {FORMS[str(row['normalisation'])]}" if loss else f"AUC, {_spoken(str(row['label']))}"
-    value, difference = (
-        _estimate(row, "value", "low", "high"),
-        _estimate(row, "difference", "difference_low", "difference_high", "+"),
-    )
+    own = {**row, "value_low": row["low"], "value_high": row["high"]}
+    value, difference = estimate(own, "value"), estimate(own, "difference", sign="+")
     few = "" if row["measurable"] else "few"
     return [name, value, f"{row['constant']:.3f}", difference, f"{row['positives']} / {row['studies']}", few]
-
-
-def _estimate(row: Mapping[Hashable, Any], name: str, low: str, high: str, sign: str = "") -> str:
-    if pd.isna(row[name]):
-        return UNKNOWN
-    return f"{row[name]:{sign}.3f} [{row[low]:{sign}.3f}, {row[high]:{sign}.3f}]"
 
 
 def _spoken(label: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cspine.palette import FIRST, SECOND
-from cspine.report.drawn import About, Drawn, Form, draw, in_words
-from cspine.report.forest import Row, forest, height_of, said
-from cspine.report.panels import COHORTS, cohorts_of, panels, spoken
+from cspine.report.against_constant import against_constant
+from cspine.report.drawn import About, Drawn, draw, in_words
+from cspine.report.forest import Row
+from cspine.report.panels import COHORTS, cohorts_of
 
 NAME, TITLE = "comparison", "Methods against the best constant"
 FIGURE = "minus_constant_per_exam"  #: the other form would say the same twice; the table has it
@@ -29,22 +29,12 @@ def comparison(comparison: pd.DataFrame, about: About, submitted: str = "") -> D
     rows = {cohort: [_row(row, submitted) for _, row in table.iterrows()] for cohort, table in tables.items()}
     headings = {cohort: about.studies(COHORTS[cohort], int(t["studies"].iloc[0])) for cohort, t in tables.items()}
 
-    def figure(form: Form) -> Figure:
-        height = height_of(rows.values(), form.narrow)
-        page, grid = panels(form, len(cohorts), height, columns=1, sharex=True)
-        for axes, cohort in zip(grid, cohorts, strict=True):
-            forest(axes, rows[cohort], digits=3, sign="+", zero=0, stacked=form.narrow)
-            axes.set(title=headings[cohort], xlabel="weighted log loss \N{MINUS SIGN} the best constant's")
-            axes.tick_params(labelbottom=True)
-        return page
-
     caption = (
         "Weighted log loss (per exam) minus that of the best constant, on the same studies; left of the dotted line is "
         f"better. Paired {about.intervals}. {str(comparison['claim'].iloc[0]).capitalize()}. Two methods differ where "
         f"the interval of their own paired difference, which comparison.txt has, does not hold 0.{about.data}"
     )
-    words = [f"{headings[cohort]}: {said(rows[cohort], 3, '+')}" for cohort in cohorts]
-    return draw(NAME, TITLE, caption, spoken(words), figure)
+    return draw(NAME, TITLE, caption, *against_constant(rows, headings))
 
 
 def _row(row: pd.Series, submitted: str) -> Row:

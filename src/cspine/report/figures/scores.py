@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cspine.palette import FIRST, SECOND
-from cspine.report.drawn import About, Drawn, Form, draw, in_words
-from cspine.report.forest import Row, forest, height_of, said
-from cspine.report.panels import COHORTS, cohorts_of, panels, spoken
+from cspine.report.against_constant import against_constant
+from cspine.report.drawn import About, Drawn, draw, in_words
+from cspine.report.forest import Row
+from cspine.report.panels import COHORTS, cohorts_of
 
 NAME, TITLE = "scores", "Loss of each round against the best constant"
 FORMS = {"per_exam": ("per exam", FIRST), "pooled": ("pooled", SECOND)}  #: both readings of the competition's loss
@@ -29,15 +29,6 @@ def scores(scores: pd.DataFrame, about: About) -> Drawn:
     rows = {cohort: _rows(table) for cohort, table in tables.items()}
     headings = {cohort: about.studies(COHORTS[cohort], int(t["studies"].iloc[0])) for cohort, t in tables.items()}
 
-    def figure(form: Form) -> Figure:
-        height = height_of(rows.values(), form.narrow)
-        page, grid = panels(form, len(cohorts), height, columns=1, sharex=True)
-        for axes, cohort in zip(grid, cohorts, strict=True):
-            forest(axes, rows[cohort], digits=3, sign="+", zero=0, stacked=form.narrow)
-            axes.set(title=headings[cohort], xlabel="weighted log loss \N{MINUS SIGN} the best constant's")
-            axes.tick_params(labelbottom=True)
-        return page
-
     caption = (
         "Weighted log loss minus that of the best constant, which says the same eight numbers of every study and was "
         f"fitted on the training labels; left of the dotted line is better. Paired {about.intervals}: where one holds "
@@ -45,8 +36,7 @@ def scores(scores: pd.DataFrame, about: About) -> Drawn:
         "each round. Rounds are not compared with each other here; which form the competition uses is not settled."
         f"{about.data}"
     )
-    words = [f"{headings[cohort]}: {said(rows[cohort], 3, '+')}" for cohort in cohorts]
-    return draw(NAME, TITLE, caption, spoken(words), figure)
+    return draw(NAME, TITLE, caption, *against_constant(rows, headings))
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
