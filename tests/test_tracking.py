@@ -124,7 +124,7 @@ from pathlib import Path
 from cspine.tracking import tracker
 run = tracker("train", Path("work/train/key"), {})
 run.log({"loss": 1.0}, step=0)
-listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()
+listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,comm"], capture_output=True, text=True).stdout.splitlines()
 children = [words for words in map(str.split, listed) if words[1] == str(os.getpid())]
 ours = [words[0] for words in children if words[2].endswith("wandb-core")]
 assert len(ours) == 1, (children, run.run)
