@@ -1,7 +1,8 @@
 """The time budget: when everything must be saved and the command must have ended.
 
-The workflow's main process turns ``time_budget`` into a deadline in the environment, where stages find it. It is in no
-key and in no rule's params: how long a session lasts cannot change a result.
+The workflow's main process turns ``time_budget`` into a deadline in the environment, where stages find it; where a
+cluster's scheduler gives a job less, its own process brings it forward. It is in no key and in no rule's params: how long
+a session lasts cannot change a result.
 """
 
 from __future__ import annotations
@@ -41,10 +42,16 @@ def begin(text: str) -> None:
     """
     seconds = seconds_of(text)
     if seconds is not None:
-        margin = min(max(MARGIN_SHARE * seconds, LEAST_MARGIN), MOST_MARGIN)
         started = time.time() - time.process_time()  # reading the workflow is work, with hardly any waiting
-        deadline = started + seconds - margin
-        os.environ[VARIABLE] = f"{min(deadline, _deadline()):.1f}"
+        _end_by(started + seconds - _margin(seconds))
+
+
+def limit(end: float) -> None:
+    """Have this process and those it starts be done before ``end`` (seconds since 1970), when others end them.
+
+    A part of what is left is kept back, as of a budget; a deadline that is earlier stays.
+    """
+    _end_by(end - _margin(end - time.time()))
 
 
 def seconds_left() -> float:
@@ -54,6 +61,14 @@ def seconds_left() -> float:
         CspineError: the variable holds no time.
     """
     return _deadline() - time.time()
+
+
+def _margin(seconds: float) -> float:
+    return min(max(MARGIN_SHARE * seconds, LEAST_MARGIN), MOST_MARGIN)
+
+
+def _end_by(deadline: float) -> None:
+    os.environ[VARIABLE] = f"{min(deadline, _deadline()):.1f}"
 
 
 def _deadline() -> float:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, budget, project_files, runs, runtime, terminal, tracking
+from cspine import blocks, budget, project_files, queueing, runs, runtime, terminal, tracking, wall_time
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
 from cspine.fingerprint import fingerprint, remember
@@ -46,7 +46,8 @@ class Plan:
         sources = {shown(str(name), base): read_yaml(found(name, base)) for name in reversed(workflow.configfiles)}
         self.config = complete_config(raw, read_yaml(base / SCHEMA), sources)
         self.is_phantom = is_phantom(self.config)
-        self.gpu = gpu_of_a_job(self.config["runtime"]["device"], elsewhere=_executor(sys.argv[1:]) not in HERE)
+        self._elsewhere = _executor(sys.argv[1:]) not in HERE
+        self.gpu = gpu_of_a_job(self.config["runtime"]["device"], self._elsewhere)
         self._set_environment(base)
         self._name_earlier_sessions(Path(workflow.workdir_init), workflow.is_main_process)
         self._ending: Ending | None = None
@@ -59,6 +60,8 @@ class Plan:
                 budget.begin(self.config["time_budget"])
                 record_run(workflow, targets_of(sys.argv[1:]))
             runtime.announce_main_process()
+        if not self._looks:
+            wall_time.respect()
 
     def method(self, name: str, round: int = 0) -> Config:
         """The method's block as it is in ``round``."""
@@ -109,6 +112,8 @@ class Plan:
             self._ending.listen()
             remember()
             runs.record(runs.jobs_of(workflow))
+            if self._elsewhere:
+                queueing.answer_hits_here(workflow)
 
     def end(self, workflow: Any) -> None:
         """After a run that did not reach its target."""

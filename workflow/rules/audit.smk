@@ -1,6 +1,10 @@
 # What is wrong with the data, and which studies are left out of training for it.
 
 
+localrules:
+    audit_studies,
+
+
 rule audit_studies:
     """What is wrong with each study, and which of them are left out of training."""
     input:

@@ -1,6 +1,12 @@
 # Raw folder -> cache -> index -> labels and folds. Shared by all methods.
 
 
+localrules:
+    index,
+    label_slices,
+    assign_folds,
+
+
 rule make_phantom:
     """The synthetic data set, in exactly the layout of the Kaggle folder."""
     output:

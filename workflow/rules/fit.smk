@@ -3,6 +3,15 @@ FOLD = "{method}/fold-{fold}"
 FOLD_ROUND = f"{FOLD}/round-{{round}}"
 
 
+localrules:
+    assign_boxes,
+    measure_labels,
+    build_training_set,
+    build_study_set,
+    pseudo_label,
+    aggregate_studies,
+
+
 rule assign_boxes:
     """Boxes given to vertebrae, rims and gaps weighed or left out: the slice labels of one method and fold."""
     input:

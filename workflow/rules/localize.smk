@@ -3,6 +3,12 @@ FOLD_LOCALIZER = "localization/{localizer}/fold-{fold}"
 FOLD_INNER = f"{FOLD_LOCALIZER}/inner-{{inner}}"
 
 
+localrules:
+    build_localizer_set,
+    localize_slices,
+    compare_localizers,
+
+
 rule lay_masks:
     """The vertebra of every voxel of the segmented studies, in the geometry of a view; for families that are taught it."""
     input:

@@ -2,6 +2,7 @@
 
 
 localrules:
+    measure_pseudo_labels,
     write_pseudo_quality,
 
 

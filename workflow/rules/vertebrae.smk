@@ -1,6 +1,10 @@
 # Where each vertebra of every study lies, for methods that judge vertebrae one by one.
 
 
+localrules:
+    place_vertebrae,
+
+
 rule place_vertebrae:
     """Which slices stand for each vertebra, and which square of each of them; by a localizer's predictions."""
     input:

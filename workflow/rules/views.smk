@@ -2,6 +2,10 @@
 CROPS = "{view}/fold-{fold}"
 
 
+localrules:
+    place_crops,
+
+
 rule place_crops:
     """Which slices of each study show its cervical spine, and where in them it is, as the fold's localizer says."""
     input:
