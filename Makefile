@@ -7,6 +7,7 @@ CORES  ?= 4
 ARGS   ?=
 TEST_WORKERS ?= 2
 SHARED := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder  # tests/conftest.py says which files come first
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 KILLS  ?= 25
 SEED   ?= 1
 
@@ -18,11 +19,11 @@ UV     := $(shell sed -n 's/^ *"\(uv==[^"]*\)",$$/\1/p' pyproject.toml)
 MOVED  := $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),moved)
 
 .DEFAULT_GOAL := help
-.PHONY: help env submission wheel test test-slow test-gpu test-lowest torture benchmarks lint format clean moved
+.PHONY: help env submission wheel test test-slow test-slurm slurm-packages test-gpu test-lowest torture benchmarks lint format clean moved
 
 help: ## list the targets
 	@echo 'make TARGET [CORES=4] [ARGS="--configfile presets/smoke.yaml"] [PYTHON=python3.12]'
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-13s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-15s%s\n", $$1, $$2 }' Makefile
 
 env: $(READY) ## make .venv with the exact versions pinned in pyproject.toml
 
@@ -38,7 +39,15 @@ test: $(READY) ## run the tests (ARGS="tests/test_store.py -x" for some of them)
 	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 test-slow: $(READY) ## run the tests that take minutes
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not gpu and not slurm" $(ARGS)
+
+# An interrupt, so that the cluster's daemons are stopped; the second signal is for what hangs.
+test-slurm: $(READY) ## run the tests on a Slurm cluster of this machine's own (needs root and slurm-packages), within 20 minutes
+	timeout --signal=INT --kill-after=60 1200 $(BIN)/python -m pytest -m slurm $(ARGS)
+
+slurm-packages: ## install what test-slurm needs: Debian's Slurm, as root
+	apt-get update --quiet
+	DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(SLURM_PACKAGES)
 
 test-gpu: $(READY) ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(ARGS)

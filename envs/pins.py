@@ -128,7 +128,7 @@ def expected_files() -> dict[Path, str]:
     """What --write writes and --check compares: {path: text}."""
     project = read_project()
     files = {ROOT / "envs" / f"{name}.yaml": environment_file(name, project) for name in ENVIRONMENTS}
-    runtime = closure(dependencies_of(project), LINUX)
+    runtime = closure(dependencies_of(project) + dependencies_of(project, "slurm"), LINUX)
     files[ROOT / "docs" / "licences.md"] = licences_page(runtime, pins_of(project))
     return files
 

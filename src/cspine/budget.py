@@ -1,8 +1,8 @@
 """The time budget: when everything must be saved and the command must have ended.
 
 The workflow's main process turns ``time_budget`` into a deadline in the environment, where stages find it; where a
-cluster's scheduler gives a job less, its own process brings it forward. It is in no key and in no rule's params: how long
-a session lasts cannot change a result.
+cluster's scheduler gives a job less, its own process brings it forward. It is in no key and in no rule's params: how
+long a session lasts cannot change a result.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def _asked() -> str:
             call, env=environment, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
-        say(f"Slurm does not say when this job ends ({error}): a stage that it cuts off goes on from its last checkpoint")
+        say(f"Slurm does not say when this job ends ({error}): what it cuts off goes on from its last checkpoint")
         return ""
     return done.stdout.strip()
 
