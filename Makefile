@@ -42,8 +42,8 @@ test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu and not slurm" $(ARGS)
 
 # An interrupt, so that the cluster's daemons are stopped; the second signal is for what hangs.
-test-slurm: $(READY) ## run the tests on a Slurm cluster of this machine's own (needs root and slurm-packages), within 20 minutes
-	timeout --signal=INT --kill-after=60 1200 $(BIN)/python -m pytest -m slurm $(ARGS)
+test-slurm: $(READY) ## run the tests on a Slurm cluster of this machine's own (needs root and slurm-packages), within 25 minutes
+	timeout --signal=INT --kill-after=60 1500 $(BIN)/python -m pytest -m slurm $(ARGS)
 
 slurm-packages: ## install what test-slurm needs: Debian's Slurm, as root
 	apt-get update --quiet

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cspine import cli, planning, queueing
+from cspine.signature import known_stages, signature_of
 from cspine.store import roots
 from sessions import FOLDS, Start
 from smoke_projects import Project, smoke_project
@@ -118,8 +119,8 @@ def test_what_looks_into_the_raw_folder_for_its_key_is_left_to_its_job(monkeypat
 
     monkeypatch.setattr(cli, "call", asked)
     monkeypatch.setattr(planning, "request_of", asked)
-    observing = [name for name in cli.known_stages() if cli.signature_of(name).observe]
+    observing = [name for name in known_stages() if signature_of(name).observe]
     assert observing == ["inventory"]
-    options = {p.name.replace("_", "-"): str(Path("x")) for p in cli.signature_of("inventory").parameters}
+    options = {p.name.replace("_", "-"): str(Path("x")) for p in signature_of("inventory").parameters}
     words = " ".join(f"--{name} {value}" for name, value in options.items())
     assert not queueing.is_answered(f"python -m cspine inventory {words}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import Any
 
 from cspine import planning, store
 from cspine.cli import request_of
 from cspine.errors import CspineError
 from cspine.store import elsewhere, records
+from cspine.store.roots import COPY_MB
 
 MEGABYTE = 10**6
 
@@ -57,7 +59,7 @@ def is_answered(command: str) -> bool:
     return store.lookup(folder) is not None or _is_small_elsewhere(folder)
 
 
-def _is_small_elsewhere(folder: Any) -> bool:
-    limit = float(os.environ.get(elsewhere.COPY_MB, "64")) * MEGABYTE
+def _is_small_elsewhere(folder: Path) -> bool:
+    limit = float(os.environ.get(COPY_MB, "64")) * MEGABYTE
     found = next((done for root in elsewhere.roots() if (done := root.done(folder))), None)
     return found is not None and sum(output["size"] for output in records.outputs_of(found)) <= limit
