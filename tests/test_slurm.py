@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,9 @@ MODEL = "results/semi_supervised/fold-0/round-1/model.safetensors"
 PREDICTIONS = "results/semi_supervised/fold-0/round-1/predictions.parquet"
 STEPS = 15  # of the student at smoke size
 SECONDS = 900  # of one run; then it is killed, whatever Slurm's plugin waits for
-KILLED_WITHIN = 150  # of the end of a wall time of a minute: Slurm looks every half minute
+ENDED_WITHIN = (
+    180  # seconds, of a wall time of a minute: Slurm looks every half minute, and waits as long before it kills
+)
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -154,12 +157,11 @@ def test_a_training_cut_off_by_budget_wall_time_and_a_lost_daemon_ends_in_the_sa
     was = project.read(MODEL)
     folder = forget(project, MODEL)
     _pauses(project)
-    _killed_by_its_wall_time(project, slurm)
+    _stopped_at_its_wall_time(project, slurm)
     _outlives_the_daemon(project, slurm)
     log = (folder / "log.txt").read_text(encoding="utf-8")
-    assert "(2 steps done)" in log and project.read(MODEL) == was
-    # the first ended at step 2; the second and the third stood still at the second step of their own
-    assert log.count("train: goes on at epoch") == 2 and "(3 steps done)" in log
+    assert re.findall(r"train: goes on at .* \((\d+) steps done\)", log) == ["2", "4"]
+    assert project.read(MODEL) == was
 
 
 def _pauses(project: Project) -> None:
@@ -169,8 +171,8 @@ def _pauses(project: Project) -> None:
     assert f"  train (method semi_supervised,fold 0,round 1): 2 of {STEPS} steps" in printed
 
 
-def _killed_by_its_wall_time(project: Project, slurm: Cluster) -> None:
-    """A job of a minute that hears nothing: it would have stopped in time, and is killed."""
+def _stopped_at_its_wall_time(project: Project, slurm: Cluster) -> None:
+    """A job of a minute that does not look at its clock: Slurm wakes it and asks it to end, and it saves."""
     place = project.folder / "profiles/minute/profile.yaml"
     place.parent.mkdir()
     text = (project.folder / "profiles/slurm/profile.yaml").read_text(encoding="utf-8")
@@ -179,11 +181,10 @@ def _killed_by_its_wall_time(project: Project, slurm: Cluster) -> None:
         command = begun(project, "--workflow-profile", "profiles/minute", CSPINE_FAULT="train-step:2:SIGSTOP")
         stage = standing_still(project)
         _stops_before_its_end(stage, slurm)
-        until(lambda: not Path(f"/proc/{stage}").is_dir(), KILLED_WITHIN)
+        until(lambda: not Path(f"/proc/{stage}").is_dir(), ENDED_WITHIN)
         status, printed = command.ended()
     assert [job["JobState"] for job in jobs.values()] == ["TIMEOUT"], jobs
-    assert status == 1 and "SLURM status is: 'TIMEOUT'" in printed, printed[-6000:]
-    assert "run the same command again: what is finished stays, what was begun goes on" in printed
+    assert status == 75 and "PAUSED: asked to stop (SIGTERM)" in printed, printed[-6000:]
 
 
 def _stops_before_its_end(stage: int, slurm: Cluster) -> None:
