@@ -202,6 +202,8 @@ ROWS = [
     Row("methods.*.training.precision", "fp32", MODELS),
     Row("methods.*.training.clip_gradient", "0.01", TAUGHT),
     Row("methods.*.training.threads", "2", MODELS, perhaps=TAUGHT - MODELS),
+    Row("methods.*.training.augment_on", "device", TAUGHT),
+    Row("methods.*.training.compile", "true", MODELS, perhaps=TAUGHT - MODELS, slow=True),  # a minute of compiling
     Row("methods.*.augment.probability", "1.0", TAUGHT),
     Row("methods.*.augment.crop_scale", "0.5", TAUGHT),
     Row("methods.*.augment.horizontal_flip", "false", TAUGHT),
@@ -285,6 +287,7 @@ ROWS = [
     Row("runtime.checkpoint_minutes", "1", NOTHING),
     Row("runtime.checkpoint_steps", "1", NOTHING),
     Row("runtime.loader_workers", "1", NOTHING),
+    Row("runtime.pixels_in", "device", NOTHING),
     Row("tracking.mode", "offline", NOTHING),
     Row("tracking.project", "other", NOTHING),
     Row("tracking.ids", "hashed", NOTHING),

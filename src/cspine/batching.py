@@ -119,7 +119,7 @@ def trial_of(
     def fits(examples: int) -> bool:
         try:
             trial = Optimisation(copy.deepcopy(network).train(), config, precision, config.warmup_steps + 1)
-            batch = [tensor.expand(examples, *tensor.shape).to(device) for tensor in first]
+            batch = data.prepare([tensor.expand(examples, *tensor.shape).to(device) for tensor in first])
             blend = blend_of(examples, config.mixup, device, 0)
             teach(trial, loss, batch, [slice(0, examples)], precision, blend)
             trial.step(1)

@@ -27,6 +27,7 @@ class Examples(Dataset[Example], ABC):
     """Pixels, targets and weights; item (pass, i) is a function of the two and of the data's own seed."""
 
     batched = False  # whether ``batch`` reads them, and not one by one
+    held = False  # whether their pixels lie on the device, so that nothing is left to read
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -84,10 +85,11 @@ def loader(
 
     Args:
         batches: what to load; asked for one by one.
-        workers: processes, which start clean on every system; 0 = in this one.
+        workers: processes, which start clean on every system; 0 = in this one, as for data that is ``held``.
         pin: into page-locked memory, from where a GPU fetches while it computes.
         again: it is gone through several times, and the processes stay.
     """
+    workers = 0 if data.held else workers
     settings: dict[str, Any] = {
         "num_workers": workers,
         "multiprocessing_context": CONTEXT if workers else None,

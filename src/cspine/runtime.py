@@ -26,6 +26,7 @@ class Runtime:
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     checkpoint_minutes: float = 5.0  # time between two checkpoints of a training
     checkpoint_steps: int = 0  # also every so many steps; 0 = by time only
+    pixels_in: str = "ram"  # ram | device: whole studies of slices lie there, once it holds them
     loader_workers: int = 0  # processes that read and augment beside the training process; 0 = inside it
 
 

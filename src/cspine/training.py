@@ -24,6 +24,8 @@ from cspine.hashing import seed_of
 from cspine.histories import Row, best_epoch, sentence
 from cspine.losses import Loss
 from cspine.mixup import blend_of
+from cspine.on_device.compiling import compiled
+from cspine.on_device.places import arrange
 from cspine.optimisation import Optimisation, teach
 from cspine.pace import Pace
 from cspine.pausing import TIME_IS_UP, Paused, asked, polled, wanted
@@ -91,6 +93,7 @@ def fit(task: Task) -> Trained:
     device, precision = device_of(runtime().device, config.precision)
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all steps but one of an epoch have the same size
     task.network.to(device)
+    arrange(task.train, task.select, config.augment_on, device)
     fits = trial_of(task.network, task.loss, task.train, config, precision) if device.type == "cuda" else None
     batch = batch_of(config, len(task.train), task.checkpoints, fits)
     return _Training(task, device, precision, batch).run()
@@ -109,6 +112,8 @@ class _Training:
         )
         self.total_steps = self.sampler.steps * config.epochs
         self.optimisation = Optimisation(task.network, config, precision, self.total_steps)
+        if config.compile:
+            compiled(task.network, device)
         self.pin = device.type == "cuda"
         self.watched = loader(
             task.select,
@@ -157,7 +162,7 @@ class _Training:
         at = self.at
         torch.manual_seed(seed_of("dropout", self.seed, at.epoch, at.step))
         blend = blend_of(len(examples[0]), self.config.mixup, self.device, self.seed, at.epoch, at.step)
-        placed = [tensor.to(self.device, non_blocking=True) for tensor in examples]
+        placed = self.train.prepare([tensor.to(self.device, non_blocking=True) for tensor in examples])
         try:
             parts = self.batch.rows(len(placed[0]))
             at.learning_rate = self.optimisation.learning_rate
@@ -194,7 +199,7 @@ class _Training:
 
     def _evaluated(self) -> Row:
         # A process that begins with an evaluation finishes it whatever the clock says: each gets a little further.
-        watched = _until(wanted if self.began else asked, _counted(self.watched))
+        watched = _until(wanted if self.began else asked, map(self.task.select.prepare, _counted(self.watched)))
         try:
             with self.pace.timed(self.pace.evaluations):
                 row = evaluate(self.optimisation.judged, self.loss, watched, self.device, self.precision)

@@ -34,4 +34,6 @@ class TrainingConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     clip_gradient: float  # largest norm of the gradient; 0 = off
     threads: int  # torch's threads: results repeat byte for byte for the same number
+    augment_on: Literal["cpu", "device"] = "cpu"  # one by one by albumentations, or whole batches by torch
+    compile: bool = False  # torch.compile
     cycles: int = 1  # falls of the schedule, each from the highest learning rate again (warm restarts)

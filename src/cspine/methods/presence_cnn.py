@@ -29,6 +29,7 @@ from cspine.methods.slice_cnn import (
     localize,
     rebuild,
 )
+from cspine.on_device.finishing import Places, Rows
 from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
 
@@ -74,8 +75,14 @@ class PresenceExamples(SliceExamples):
         self.shown = shown_levels(table)
 
     def __getitem__(self, item: Item) -> Example:
+        if self.batched:
+            return self.one(item)
         pixels, _, weight = super().__getitem__(item)
         return pixels, torch.from_numpy(self.shown[item[1]]), weight
+
+    def labelled(self, places: Places, rows: Rows | None) -> NDArray[np.float32]:
+        """See FinishedThere."""
+        return self.shown[places]
 
     def positive(self) -> NDArray[np.bool_]:
         """Slices that show any of C1..C7."""

@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cspine.cache.reading import SliceCache
-from cspine.examples import Example, Examples, Item, in_order, loader
+from cspine.examples import Example, Item, in_order, loader
 from cspine.hashing import seed_of
 from cspine.localization.columns import OUTPUTS
 from cspine.losses import FractureLoss
 from cspine.methods.encoders import encoder_of, norm_of
 from cspine.models import load_model
+from cspine.on_device.finishing import FinishedThere, Places, Rows
+from cspine.on_device.pixels import HeldPixels, hold, studies_of
 from cspine.precision import Precision
+from cspine.runtime import runtime
 from cspine.slice_evidence import PREDICTED
 from cspine.studies import CONFIDENCE, PRESENCE, UID, VERTEBRAE
 from cspine.training_config import TrainingConfig
@@ -146,7 +149,7 @@ def loss(config: TrainingConfig) -> FractureLoss:
     return FractureLoss(config)
 
 
-class SliceExamples(Examples):
+class SliceExamples(FinishedThere):
     """Slices with targets and weights. Item (pass, i) is a function of (seed, pass, i) in whichever process.
 
     Pixels are uint8 (channels, pixels, pixels): a slice ``copies`` times, or it and its neighbours from the most
@@ -185,10 +188,17 @@ class SliceExamples(Examples):
         """Whether the channels are slices of their own, be it a single one, and not three times the same."""
         return self.neighbours > 0 or self.copies == 1
 
+    @property
+    def side(self) -> int:
+        """Of a slice, pixels."""
+        return self.cache.pixels
+
     def __len__(self) -> int:
         return len(self.study_of)
 
     def __getitem__(self, item: Item) -> Example:
+        if self.batched:
+            return self.one(item)
         number, i = item
         channels = self._channels(self.uids[self.study_of[i]], int(self.z_indices[i]))
         if self.augment is not None:
@@ -199,10 +209,36 @@ class SliceExamples(Examples):
         """Slices with a vertebra that is known to be more likely fractured than not."""
         return np.fmax.reduce(self.targets[:, : len(VERTEBRAE)], axis=1) >= 0.5
 
+    def seen(self, places: Places) -> NDArray[np.uint8]:
+        """See FinishedThere."""
+        studies = [self.uids[number] for number in self.study_of[places]]
+        return np.stack([self._shown(uid, int(z)) for uid, z in zip(studies, self.z_indices[places], strict=True)])
+
+    def labelled(self, places: Places, rows: Rows | None) -> NDArray[np.float32]:
+        """See FinishedThere; what a slice shows stays true however it is moved."""
+        return self.targets[places]
+
+    def hold_pixels(self, device: torch.device, workers: int = 0) -> str:
+        """See Examples."""
+        if self.augment is not None and self.augmenting is None:
+            return "they are augmented on the CPU; expected training.augment_on: device"
+        return self.keep(hold(self.cache, self.uids, device, workers))
+
+    def rows_held(self, places: Places, held: HeldPixels) -> NDArray[np.int64]:
+        """See FinishedThere."""
+        studies = self.study_of[places]
+        beside = shown_beside(self.z_indices[places], held.slices[studies, None], self.neighbours, copies=1)
+        return held.first[studies, None] + beside
+
     def _channels(self, uid: str, z: int) -> NDArray[np.uint8]:
         """What the network reads of a slice, (channels, pixels, pixels)."""
+        shown = self._shown(uid, z)
+        return shown if self.neighbours else np.repeat(shown, self.copies, axis=0)
+
+    def _shown(self, uid: str, z: int) -> NDArray[np.uint8]:
+        """The slice, or it and its neighbours."""
         if self.neighbours == 0:
-            return np.stack([self.cache[uid, z]] * self.copies)
+            return self.cache[uid, z][None]
         return self.cache.read(uid, shown_beside(np.array([z]), self.cache.slices_of(uid), self.neighbours)[0])
 
     def _augmented(self, channels: NDArray[np.uint8], how: AugmentConfig, seed: int) -> NDArray[np.uint8]:
@@ -283,13 +319,35 @@ def outputs_of(
     loader_workers: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
     """What ``predict_slices`` gives, of all the network's outputs: (slices, outputs) in 0..1."""
+    network.eval().to(device)
+    if runtime().pixels_in == "device":
+        yield from _outputs_there(network, tables, SliceCache(shards), device, precision, batch_size, loader_workers)
+        return
     rows = pd.concat([table[[UID, "z_index"]] for table in tables], ignore_index=True)
     rows = rows.assign(weight=1.0, **dict.fromkeys(VERTEBRAE, 0.0))
     data = SliceExamples(rows, shards, network.neighbours, None, 0, network.copies)
-    network.eval().to(device)
     batches = in_order([len(table) for table in tables], batch_size)
     for slices, _, _ in loader(data, batches, loader_workers, pin=device.type == "cuda"):
         yield _shares(network, slices, device, precision)
+
+
+def _outputs_there(
+    network: SliceNetwork,
+    tables: Sequence[pd.DataFrame],
+    cache: SliceCache,
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    loader_workers: int,
+) -> Iterator[NDArray[np.float32]]:
+    """The same, in the same batches: each study is decoded once, moved once, and its stacks are put together there."""
+    uids = [str(table[UID].iloc[0]) for table in tables if len(table)]
+    read = studies_of(cache, uids, loader_workers, pin=device.type == "cuda")
+    for table, study in zip((table for table in tables if len(table)), read, strict=True):
+        there = study.to(device, non_blocking=True)
+        beside = shown_beside(table["z_index"].to_numpy(), len(study), network.neighbours, network.copies)
+        for rows in torch.from_numpy(beside).to(device).split(batch_size):
+            yield _shares(network, there[rows], device, precision)
 
 
 def by_study(batches: Iterable[NDArray[np.float32]], tables: Sequence[pd.DataFrame]) -> Iterator[NDArray[np.float32]]:
@@ -343,8 +401,13 @@ def stack_in(network: SliceNetwork, pixels: NDArray[np.uint8], z: int) -> Tensor
     return torch.from_numpy(pixels[shown_beside(np.array([z]), len(pixels), network.neighbours, network.copies)])
 
 
-def shown_beside(z_indices: NDArray[Any], slices: int, neighbours: int, copies: int = CHANNELS) -> NDArray[np.int64]:
-    """The slices whose pixels are the channels of each of ``z_indices``: (n, channels)."""
+def shown_beside(
+    z_indices: NDArray[Any], slices: int | NDArray[np.int64], neighbours: int, copies: int = CHANNELS
+) -> NDArray[np.int64]:
+    """The slices whose pixels are the channels of each of ``z_indices``: (n, channels).
+
+    ``slices``: how many the study has; (n, 1) of several studies.
+    """
     beside = np.arange(-neighbours, neighbours + 1) if neighbours else np.zeros(copies, np.int64)
     return np.clip(z_indices[:, None] + beside, 0, slices - 1)
 

@@ -46,6 +46,8 @@ from cspine.methods.slice_cnn import (
     load,
     rebuild,
 )
+from cspine.on_device.finishing import Places, Rows
+from cspine.on_device.parameters import moved
 from cspine.precision import Precision
 from cspine.studies import PRESENCE, VERTEBRAE
 from cspine.training_config import TrainingConfig
@@ -88,14 +90,25 @@ class LocalizerExamples(SliceExamples):
         self.ratios = table[list(RATIO)].to_numpy(np.float32)
 
     def __getitem__(self, item: Item) -> Example:
+        if self.batched:
+            return self.one(item)
         number, i = item
         channels = self._channels(self.uids[self.study_of[i]], int(self.z_indices[i]))
         points = _points(self.places[i])
         if self.augment is not None:
             seed = seed_of("augment", self.seed, number, i)
             channels, points = self._moved(channels, points, self.augment, seed)
-        targets = np.concatenate([self.ratios[i], _box_of(points[:4]), _inside(points[4:]), self.shown[i]])
-        return torch.from_numpy(channels), torch.from_numpy(targets.astype(np.float32)), self.weights[i]
+        return torch.from_numpy(channels), torch.from_numpy(self._target(i, points)), self.weights[i]
+
+    def labelled(self, places: Places, rows: Rows | None) -> NDArray[np.float32]:
+        """See FinishedThere; places move with their slice."""
+        points = np.stack([_points(self.places[i]) for i in places])
+        points = points if rows is None else moved(points, rows, self.side)
+        return np.stack([self._target(int(i), of_slice) for i, of_slice in zip(places, points, strict=True)])
+
+    def _target(self, i: int, points: NDArray[np.float64]) -> NDArray[np.float32]:
+        found = np.concatenate([self.ratios[i], _box_of(points[:4]), _inside(points[4:]), self.shown[i]])
+        return found.astype(np.float32)
 
     def positive(self) -> NDArray[np.bool_]:
         """Slices that show any of C1..C7."""

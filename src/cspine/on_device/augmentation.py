@@ -1,8 +1,8 @@
 """Batches of uint8 slices augmented by torch on whatever device they are, by parameters drawn beforehand.
 
-Each step gives whole grey levels, as the steps of ``cspine.augment`` do, and the order is theirs, so the same parameters
-give the same image to within what OpenCV's fixed-point interpolation rounds otherwise. Nothing here draws, nothing waits
-for the device, and the same batch on the same device gives the same bytes.
+Each step gives whole grey levels, as the steps of ``cspine.augment`` do, and the order is theirs, so the same
+parameters give the same image to within what OpenCV's fixed-point interpolation rounds otherwise. Nothing here draws,
+nothing waits for the device, and the same batch on the same device gives the same bytes.
 
 Own code on ``grid_sample`` instead of kornia: its transforms draw for a batch from torch's global numbers, and with
 parameters of our own what is left of it is ``grid_sample``; its crop and its CLAHE round otherwise than OpenCV's.

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from cspine.cache.reading import SliceCache
-from cspine.examples import Example, Examples, Item
+from cspine.examples import Example, Item
 from cspine.hashing import seed_of
+from cspine.on_device.finishing import FinishedThere, Places, Rows
 from cspine.studies import UID
 from cspine.vertebrae.crops import cut
 from cspine.vertebrae.placing import CORNERS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # who only predicts needs no albumentations
     from cspine.augment import Augmentation, AugmentConfig
 
 
-class VertebraExamples(Examples):
+class VertebraExamples(FinishedThere):
     """Squares of slices of a vertebra; item (pass, i) is a function of (seed, pass, i) in whichever process.
 
     Pixels are uint8 (slices, pixels, pixels) from the most cranial to the most caudal, the target is (1,): fractured.
@@ -57,7 +58,8 @@ class VertebraExamples(Examples):
         self.boxes = np.stack([_stacked(table[corner], np.float32) for corner in CORNERS], axis=-1)
         target = table["fractured"] if "fractured" in table else np.zeros(len(table))
         self.target = np.array(target, np.float32)
-        self.weight = np.array(table["weight"] if "weight" in table else np.ones(len(table)), np.float32)
+        weight = np.array(table["weight"] if "weight" in table else np.ones(len(table)), np.float32)
+        self.weights = torch.from_numpy(weight)
         if apart:
             self._take_apart()
         self.copies, self.pixels = copies, pixels
@@ -68,20 +70,43 @@ class VertebraExamples(Examples):
     def _take_apart(self) -> None:
         slices = self.z_indices.shape[1]
         self.study_of = np.repeat(self.study_of, slices)
-        self.target, self.weight = np.repeat(self.target, slices), np.repeat(self.weight, slices)
+        self.target, self.weights = np.repeat(self.target, slices), self.weights.repeat_interleave(slices)
         self.z_indices, self.boxes = self.z_indices.reshape(-1, 1), self.boxes.reshape(-1, 1, 4)
+
+    @property
+    def stacked(self) -> bool:
+        """Slices of their own, or a single one, whose copies are made afterwards."""
+        return True
+
+    @property
+    def side(self) -> int:
+        """Of a square, pixels."""
+        return self.pixels
 
     def __len__(self) -> int:
         return len(self.study_of)
 
     def __getitem__(self, item: Item) -> Example:
+        if self.batched:
+            return self.one(item)
         number, i = item
-        read = self.cache.read(self.uids[self.study_of[i]], self.z_indices[i])
-        stack = np.stack([cut(image, box, self.pixels) for image, box in zip(read, self.boxes[i], strict=True)])
+        stack = self._cut(i)
         if self.augment is not None:
             stack = self._augmented(stack, self.augment, seed_of("augment", self.seed, number, i))
         channels = np.repeat(stack, self.copies, axis=0)
-        return torch.from_numpy(channels), torch.from_numpy(self.target[i : i + 1]), torch.tensor(self.weight[i])
+        return torch.from_numpy(channels), torch.from_numpy(self.target[i : i + 1]), self.weights[i]
+
+    def seen(self, places: Places) -> NDArray[np.uint8]:
+        """See FinishedThere."""
+        return np.stack([self._cut(int(i)) for i in places])
+
+    def labelled(self, places: Places, rows: Rows | None) -> NDArray[np.float32]:
+        """See FinishedThere."""
+        return self.target[places, None]
+
+    def _cut(self, i: int) -> NDArray[np.uint8]:
+        read = self.cache.read(self.uids[self.study_of[i]], self.z_indices[i])
+        return np.stack([cut(image, box, self.pixels) for image, box in zip(read, self.boxes[i], strict=True)])
 
     def positive(self) -> NDArray[np.bool_]:
         """Vertebrae that are more likely fractured than not."""
