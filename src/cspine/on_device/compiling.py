@@ -28,7 +28,8 @@ def compiled(network: nn.Module, device: torch.device) -> None:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CspineError(
             f"training.compile: torch.compile does not work on this machine ({device}): {first}; expected a "
-            "C++ compiler (g++) for a CPU, Triton and a card of compute capability 7.0 or more for a GPU, or training.compile: false"
+            "C++ compiler (g++) for a CPU, Triton and a card of compute capability 7.0 or more for a GPU, or "
+            "training.compile: false"
         ) from error
     network.compile(dynamic=False)
     say(f"train: compiled (tried in {time.perf_counter() - begun:.0f} s); the first step of each size of batch is slow")

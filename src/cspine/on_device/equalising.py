@@ -12,6 +12,9 @@ from torch.nn import functional
 
 TILES = 8  # along each side
 GREYS = 256
+LINEAR = 255 * 8  # what OpenCV multiplies linear light by
+#: of red, green and blue in X, Y, Z over those of white, times 4096
+XYZ = ((1777, 1541, 778), (871, 2929, 296), (73, 448, 3575))
 AT_ONCE = 2**24  # pixels: what is made on the way takes some 40 bytes for each of them
 
 
@@ -40,10 +43,8 @@ def equalised_lightness(images: Tensor, limits: Tensor) -> Tensor:
 
 
 def _equalised_lightness(images: Tensor, limits: Tensor) -> Tensor:
-    lightness, a, b = _lab(images / 255)
-    scaled = (lightness * 2.55).round().clamp(0, 255)
-    found = _rgb(equalised(scaled[:, None], limits)[:, 0] / 2.55, a.round(), b.round())
-    levels = (found * 255).round().clamp(0, 255)
+    lightness, a, b = _lab(images)
+    levels = _rgb(equalised(lightness[:, None], limits)[:, 0], a, b)
     return torch.where((limits > 0)[:, None, None, None], levels, images)
 
 
@@ -88,29 +89,33 @@ def _tables(tiles: Tensor, limits: Tensor) -> Tensor:
 
 
 def _lab(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """CIE L*a*b* (D65) of sRGB (n, 3, rows, columns) in 0..1."""
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    red, green, blue = linear.unbind(1)
-    x = (0.412453 * red + 0.357580 * green + 0.180423 * blue) / 0.950456
-    y = 0.212671 * red + 0.715160 * green + 0.072169 * blue
-    z = (0.019334 * red + 0.119193 * green + 0.950227 * blue) / 1.088754
-    fx, fy, fz = (torch.where(t > 0.008856, t.clamp(min=1e-6) ** (1 / 3), 7.787 * t + 16 / 116) for t in (x, y, z))
-    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+    """CIE L*a*b* (D65), each (n, rows, columns) as 8 bits hold it, of sRGB levels (n, 3, rows, columns).
+
+    In OpenCV's fixed-point numbers, which float32 holds exactly: a lightness that is off by one is another grey level
+    in the histogram of a small tile, and moves all above it.
+    """
+    share = rgb / 255
+    linear = torch.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    red, green, blue = (linear * LINEAR).round().unbind(1)
+    cubes = (((r * red + g * green + b * blue + 2048) / 4096).floor() / LINEAR for r, g, b in XYZ)
+    fx, fy, fz = (
+        (torch.where(t < 0.008856, t * 7.787 + 16 / 116, t.clamp(min=1e-6) ** (1 / 3)) * 32768).round() for t in cubes
+    )
+    found = (296 * fy - 1336934, 500 * (fx - fy) + 128 * 32768, 200 * (fy - fz) + 128 * 32768)
+    lightness, a, b = (((value + 16384) / 32768).floor().clamp(0, 255) for value in found)
+    return lightness, a, b
 
 
 def _rgb(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """sRGB in 0..1 of CIE L*a*b*, (n, 3, rows, columns)."""
-    fy = (lightness + 16) / 116
-    x, y, z = (
-        torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787) * white
-        for f, white in ((fy + a / 500, 0.950456), (fy, 1.0), (fy - b / 200, 1.088754))
-    )
-    linear = torch.stack(
-        [
-            3.240479 * x - 1.53715 * y - 0.498535 * z,
-            -0.969256 * x + 1.875991 * y + 0.041556 * z,
-            0.055648 * x - 0.204043 * y + 1.057311 * z,
-        ],
-        dim=1,
-    ).clamp(0, 1)
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
+    """sRGB levels (n, 3, rows, columns) of what ``_lab`` gives."""
+    fy = (lightness / 2.55 + 16) / 116
+    cubes = ((fy + (a - 128) / 500, 0.950456), (fy, 1.0), (fy - (b - 128) / 200, 1.088754))
+    x, y, z = (torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787) * white for f, white in cubes)
+    linear = [
+        3.240479 * x - 1.53715 * y - 0.498535 * z,
+        -0.969256 * x + 1.875991 * y + 0.041556 * z,
+        0.055648 * x - 0.204043 * y + 1.057311 * z,
+    ]
+    light = torch.stack(linear, dim=1).clamp(0, 1)
+    share = torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
+    return (share * 255).round().clamp(0, 255)
