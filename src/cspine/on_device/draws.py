@@ -23,7 +23,7 @@ def uniforms(seed: int, items: Sequence[tuple[int, int]], count: int) -> NDArray
     passes, places = np.asarray(items, np.uint64).reshape(-1, 2).T
     root = np.full(len(passes), seed_of("draws on the device", seed), np.uint64)
     state = hashed(hashed(root + GOLDEN * passes) + GOLDEN * places)
-    return (numbers(state, count) >> np.uint64(11)) * 2.0**-53
+    return (numbers(state, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def numbers(state: Words, count: int) -> Words:
