@@ -37,7 +37,6 @@ CPU = torch.device("cpu")
 OFF: dict[str, Any] = {"probability": 1.0, "crop_scale": 1.0, "horizontal_flip": False, "vertical_flip": False}
 OFF |= {"rotation": 0.0, "rgb_shift": 0.0, "clahe": 0.0}
 ITEMS: list[Item] = [(0, 3), (2, 1), (0, 17), (1, 8)]
-THERE = {"epochs": 1, "epoch_steps": 5, "ema": 0.5, "dropout": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +133,7 @@ def test_a_training_has_the_same_bytes_from_ram_and_held_and_others_when_it_is_a
     fallen_back, _ = taught(folder, tmp_path / "back", augment_on="cpu")
     assert equal(on_cpu, fallen_back) and not equal(on_cpu, held)
     said = capsys.readouterr().err
-    assert (
-        "the pixels of train stay in RAM: they are augmented on the CPU; expected training.augment_on: device" in said
-    )
+    assert "pixels of train stay in RAM: they are augmented on the CPU; expected training.augment_on: device" in said
 
 
 def test_cut_off_a_training_on_the_device_goes_on_to_the_same_bytes(
@@ -214,7 +211,7 @@ def test_a_localizers_places_are_mirrored_with_the_slice_on_the_device(folder: P
     data.augment_on_device()
     pixels, targets, _ = data.prepare(data.batch(ITEMS))
     images, before, _ = default_collate([plain[item] for item in ITEMS])
-    x0, y0, x1, y1 = (TARGETS.index(name) for name in BOX)
+    x0, y0, x1, _ = (TARGETS.index(name) for name in BOX)
     assert torch.equal(pixels, images.flip(-1))
     assert torch.allclose(
         targets[:, [x0, y0, x1]], torch.stack([1 - before[:, x1], before[:, y0], 1 - before[:, x0]], 1)
