@@ -1,4 +1,4 @@
-"""torch.compile: the network's own names in every file, eager's results to within rounding, no machine taken on trust."""
+"""torch.compile: names in files stay, results are those of eager to within rounding, no machine is taken on trust."""
 
 from __future__ import annotations
 
