@@ -32,7 +32,13 @@ from cspine.training_config import TrainingConfig
 STUDIES, SLICES, UNCOUNTED = 4, 150, 6
 SOURCE = {"probability": 0.3, "crop_scale": 0.7, "horizontal_flip": True, "vertical_flip": True}  # presets/rsna.yaml
 SOURCE |= {"rotation": 15, "rgb_shift": 20, "clahe": 2.0, "brightness": 0.0, "shift_scale": 0.0, "cutout": 0.0}
-PLAIN = {"accumulate": 1, "learning_rate": 1e-4, "optimizer": "adamw", "weight_decay": 0.02, "schedule": "constant"}
+PLAIN: dict[str, Any] = {
+    "accumulate": 1,
+    "learning_rate": 1e-4,
+    "optimizer": "adamw",
+    "weight_decay": 0.02,
+    "schedule": "constant",
+}
 PLAIN |= {"warmup_steps": 0, "min_learning_rate": 0.0, "ema": 0.0, "mixup": 0.0, "loss": "bce", "focal_gamma": 2.0}
 PLAIN |= {"patient_term": False, "presence_weight": 0.0, "any_fracture_weight": 0.0, "sampling": "natural"}
 PLAIN |= {"positive_share": 0.5, "patience": 0, "keep": "last", "precision": "auto", "clip_gradient": 0.0, "threads": 1}
@@ -174,7 +180,8 @@ def our_loop(bench: Bench, augment_on: Any, pixels_in: str = "ram", compiled: bo
 
 def predicted_there(bench: Bench) -> float:
     """The network on one batch that is there."""
-    network, data, times = bench.built().eval(), bench.examples(augmented=False), []
+    network, data = bench.built().eval(), bench.examples(augmented=False)
+    times: list[float] = []
     batch = torch.stack([data[0, i][0] for i in range(len(data))]).to(bench.device)
     for _ in range(bench.steps):
         times.append(time.perf_counter())

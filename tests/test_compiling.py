@@ -34,6 +34,7 @@ def trained(folder: Path, compile: bool, model: nn.Module, **changes: Any) -> Tr
 def without_dropout() -> nn.Module:
     """What dropout leaves out is drawn otherwise by compiled code."""
     model = network()
+    assert isinstance(model, nn.Sequential)
     model[2] = nn.Identity()
     return model
 

@@ -74,16 +74,15 @@ def taught(
     torch.manual_seed(0)
     network = slice_cnn.build(NetworkConfig(**NETWORK))
     task = Task(network, slice_cnn.loss(config), data, select, config, 3, Checkpoints(place), Silent())
-    return (network.state_dict(), fit(task)) if dies_at is None else (network.state_dict(), _cut_off(task))
+    if dies_at is None:
+        return network.state_dict(), fit(task)
+    with pytest.raises(KeyboardInterrupt):
+        fit(task)
+    return network.state_dict(), None
 
 
 def _killed() -> Any:
     raise KeyboardInterrupt
-
-
-def _cut_off(task: Task) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fit(task)
 
 
 @pytest.mark.parametrize("changes", [{"neighbours": 1}, {"neighbours": 0}, {"neighbours": 0, "colour": "learned"}])
@@ -177,7 +176,7 @@ def test_predictions_are_the_same_bytes_wherever_the_pixels_lie(
         found = slice_cnn.predict_slices(network, tables, [folder / "train.parquet"], CPU, Precision("fp32", "cpu"), 3)
         results.append(list(found))
     assert [len(batch) for batch in results[0]] == [len(batch) for batch in results[1]]
-    assert np.array_equal(*map(np.concatenate, results))
+    assert np.array_equal(np.concatenate(results[0]), np.concatenate(results[1]))
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -245,3 +244,16 @@ def test_the_loader_of_held_examples_gives_batches_in_their_order_and_knows_how_
     for i in (0, 9, len(data) - 1):
         expected = cache[data.uids[data.study_of[i]], int(data.z_indices[i])]
         assert np.array_equal(data.pixels_held.pixels[rows[i]].numpy(), expected)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_batch_is_the_same_from_ram_and_held_there(folder: Path) -> None:
+    batches = []
+    for is_held in (False, True):
+        data = slices(folder)
+        data.augment_on_device()
+        assert not is_held or data.hold_pixels(torch.device("cuda")) == ""
+        (batch,) = loader(data, [ITEMS], workers=0, pin=True)
+        batches.append(data.prepare([tensor.to("cuda", non_blocking=True) for tensor in batch]))
+    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*batches, strict=True))
+    assert batches[1][0].is_cuda and batches[1][0].shape == (4, 3, 32, 32)
