@@ -99,7 +99,7 @@ def already_there(bench: Bench, compiled: bool = False) -> float:
         network.compile(dynamic=False)
     data = bench.examples(augmented=False)
     batch = [tensor.to(bench.device) for tensor in default_collate([data[0, i] for i in range(len(data))])]
-    times = []
+    times: list[float] = []
     for number in range(bench.steps):
         times.append(time.perf_counter())
         teach(optimisation, loss, batch, [slice(0, len(batch[0]))], bench.precision)  # waits for the device itself
@@ -140,7 +140,7 @@ def plain_loop(bench: Bench) -> float:
     network = timm.create_model(bench.network.name, num_classes=len(VERTEBRAE)).to(bench.device).train()
     network = network.to(memory_format=torch.channels_last)
     optimiser, loss = torch.optim.AdamW(network.parameters(), 1e-4), torch.nn.BCEWithLogitsLoss()
-    times = []
+    times: list[float] = []
     for _, (pixels, targets) in zip(range(bench.steps), _standard(bench, bench.examples(True), True), strict=False):
         if len(times) in (UNCOUNTED, bench.steps - 1):
             _wait(bench.device)
@@ -192,7 +192,8 @@ def predicted_there(bench: Bench) -> float:
 def plain_prediction(bench: Bench) -> float:
     """timm and a standard DataLoader."""
     network = timm.create_model(bench.network.name, num_classes=len(VERTEBRAE)).to(bench.device).eval()
-    network, times = network.to(memory_format=torch.channels_last), []
+    network = network.to(memory_format=torch.channels_last)
+    times: list[float] = []
     data = slice_cnn.SliceExamples(bench.table(), [bench.shard], 0, None, 0)
     for _, (pixels, _targets) in zip(range(bench.steps), _standard(bench, data, False), strict=False):
         times.append(time.perf_counter())
@@ -206,7 +207,8 @@ def our_prediction(bench: Bench, pixels_in: str) -> float:
     put(bench, pixels_in)
     tables = [rows for _, rows in bench.table().groupby(UID)] * max(1, bench.steps * bench.batch // (STUDIES * SLICES))
     given = (bench.built(), tables, [bench.shard], bench.device, bench.precision, bench.batch, bench.workers)
-    times, done = [], []
+    times: list[float] = []
+    done: list[int] = []
     for values in slice_cnn.predict_slices(*given):
         times.append(time.perf_counter())
         done.append(len(values))

@@ -257,3 +257,17 @@ def test_on_a_gpu_a_batch_is_the_same_from_ram_and_held_there(folder: Path) -> N
         batches.append(data.prepare([tensor.to("cuda", non_blocking=True) for tensor in batch]))
     assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*batches, strict=True))
     assert batches[1][0].is_cuda and batches[1][0].shape == (4, 3, 32, 32)
+
+
+@pytest.mark.slow  # each process imports torch anew
+def test_processes_that_read_change_no_byte_of_a_batch_and_none_of_what_is_held(folder: Path) -> None:
+    batches, held = [], []
+    for workers in (0, 2):
+        data = slices(folder)
+        data.augment_on_device()
+        batches.append([data.prepare(batch) for batch in loader(data, [ITEMS, ITEMS[:2]], workers)])
+        assert data.hold_pixels(CPU, workers) == "" and data.pixels_held is not None
+        held.append(data.pixels_held.pixels)
+    for one, other in zip(*batches, strict=True):
+        assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(one, other, strict=True))
+    assert torch.equal(*held)
