@@ -31,8 +31,8 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-ffff0000-1111-2222-3333-444455556666)
 #: holds a GPU until its input ends, as a training would
 HOLDER = """
 import os, sys
-from cspine.gpu_pool import one_gpu
-with one_gpu("train"):
+from cspine.gpu_pool import gpus_for
+with gpus_for("train"):
     print(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"), flush=True)
     sys.stdin.read()
 """
@@ -104,7 +104,7 @@ def test_two_processes_get_two_gpus_and_a_third_that_of_the_one_that_is_killed(
 def test_a_gpu_is_free_again_when_the_stage_has_ended(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
     machine(TWO)
     for _ in range(2):
-        with gpu_pool.one_gpu("predict_slices"):
+        with gpu_pool.gpus_for("predict_slices"):
             assert os.environ[gpus.VISIBLE].startswith("GPU-aaaa")
         assert gpus.VISIBLE not in os.environ
     assert (
@@ -118,9 +118,9 @@ def test_a_process_that_waits_for_a_gpu_stops_when_it_is_asked_to(
 ) -> None:
     machine(TWO.splitlines()[0])
     (tmp_path / "stop").write_text("by a test")
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         monkeypatch.setenv(pausing.STOP, str(tmp_path / "stop"))
-        with pytest.raises(pausing.Paused), gpu_pool.one_gpu("train"):
+        with pytest.raises(pausing.Paused), gpu_pool.gpus_for("train"):
             raise AssertionError("two on one GPU")
 
 
@@ -144,7 +144,7 @@ def test_what_the_user_lets_cuda_see_limits_the_choice(
     monkeypatch.setenv(gpus.VISIBLE, shown)
     assert chosen() == left
     if not left:
-        with gpu_pool.one_gpu("train"):
+        with gpu_pool.gpus_for("train"):
             assert os.environ[gpus.VISIBLE] == shown
 
 
@@ -153,7 +153,7 @@ def test_a_device_asked_for_by_number_is_that_one_and_then_the_only_one(
 ) -> None:
     machine(TWO)
     monkeypatch.setenv(runtime.VARIABLE, '{"device": "cuda:1", "loader_workers": 2}')
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         assert os.environ[gpus.VISIBLE].startswith("GPU-bbbb")
         assert runtime.runtime().device == "cuda" and runtime.runtime().loader_workers == 2
     assert runtime.runtime().device == "cuda:1"
@@ -167,18 +167,18 @@ def test_what_slurm_picked_is_left_alone_and_what_it_gave_to_share_is_shared_out
     machine(TWO)
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.setenv(gpus.VISIBLE, "1")
-    with gpu_pool.one_gpu("train"), gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"), gpu_pool.gpus_for("train"):
         assert os.environ[gpus.VISIBLE] == "1"
     assert not (tmp_path / "asked").exists() and not (tmp_path / "locks").exists()
     monkeypatch.setenv(gpus.VISIBLE, "0,1")
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         assert os.environ[gpus.VISIBLE].startswith("GPU-aaaa")
 
 
 def test_a_run_on_the_cpu_never_asks(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine(TWO)
     monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         assert gpus.VISIBLE not in os.environ
     assert not (tmp_path / "asked").exists()
 
@@ -187,7 +187,7 @@ def test_without_nvidia_smi_or_with_one_that_fails_nothing_happens(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", status=9)
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         assert gpus.VISIBLE not in os.environ
     monkeypatch.setenv("PATH", "")
     assert gpus.devices() == []
@@ -216,7 +216,7 @@ def test_the_locks_are_for_every_user_whatever_the_umask(machine: Machine, tmp_p
     machine(TWO)
     before = os.umask(0o077)
     try:
-        with gpu_pool.one_gpu("train"):
+        with gpu_pool.gpus_for("train"):
             pass
     finally:
         os.umask(before)
@@ -239,13 +239,13 @@ def test_a_lock_that_was_tidied_away_is_not_taken_for_the_one_at_its_place(
         return descriptor
 
     monkeypatch.setattr(gpu_pool, "_opened", too_late)
-    with gpu_pool.one_gpu("train"), replaced[0].open() as stream, pytest.raises(BlockingIOError):
+    with gpu_pool.gpus_for("train"), replaced[0].open() as stream, pytest.raises(BlockingIOError):
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_the_folder_of_the_locks_cannot_be_tidied_away_meanwhile(machine: Machine, tmp_path: Path) -> None:
     machine(TWO)
-    with gpu_pool.one_gpu("train"):
+    with gpu_pool.gpus_for("train"):
         folder = os.open(tmp_path / "locks", os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -256,7 +256,7 @@ def test_a_folder_of_locks_that_cannot_be_used_is_named_with_the_remedy(machine:
     machine(TWO)
     (tmp_path / "locks").write_text("a file")
     words = r"locks: Not a directory; .* name another folder in CSPINE_GPU_LOCKS"
-    with pytest.raises(CspineError, match=words), gpu_pool.one_gpu("train"):
+    with pytest.raises(CspineError, match=words), gpu_pool.gpus_for("train"):
         pass
 
 

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from cspine.checkpoint import Checkpoints
+from cspine.distributed import ALONE, Group
 from cspine.errors import CspineError
 from cspine.examples import Examples
 from cspine.losses import Loss
-from cspine.mixup import blend_of
+from cspine.mixup import Blend, blend_of
 from cspine.optimisation import Optimisation, teach
 from cspine.precision import Precision
 from cspine.progress import say
@@ -32,12 +33,29 @@ class Batch:
 
     size: int
     parts: int  # it goes through the network in so many
+    processes: int = 1  # which share them out
 
     def rows(self, examples: int) -> list[slice]:
-        """The parts of a batch of ``examples`` (the last of an epoch is smaller); none of a single example."""
+        """The parts of a batch of ``examples`` (the last of an epoch is smaller); none of a single example.
+
+        As many for each process, or one for some and none for the others.
+        """
         parts = max(1, min(self.parts, examples // 2))
+        parts -= parts % self.processes if parts > self.processes else 0
         ends = [examples * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in pairwise(ends)]
+
+    def share(self, rank: int, examples: int, blend: Blend | None) -> Share:
+        """What the process of this rank does of a batch of ``examples``, which are blended like this."""
+        rows = self.rows(examples)
+        each = max(1, len(rows) // self.processes)
+        counts = rank < len(rows)
+        own = rows[rank * each : (rank + 1) * each] if counts else [slice(0, min(2, examples))]
+        first, end = own[0].start, own[-1].stop
+        places = list(range(first, end))
+        if blend is not None:
+            blend, places = blend.within(first, end)
+        return Share(places, [slice(r.start - first, r.stop - first) for r in own], blend, counts)
 
     @property
     def at_once(self) -> int:
@@ -45,15 +63,35 @@ class Batch:
         return -(-self.size // self.parts)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one process does of a batch; alone, all of it."""
+
+    places: list[int]  # of the examples it loads, in the batch: its own, then the partners that these are blended with
+    parts: list[slice]  # in which its own go through the network, counted within ``places``
+    blend: Blend | None  # of its own
+    counts: bool  # False: too small a batch left it none, and it goes along with others' examples, which count nothing
+
+
 def batch_of(
-    config: TrainingConfig, examples: int, checkpoints: Checkpoints, fits: Callable[[int], bool] | None
+    config: TrainingConfig,
+    examples: int,
+    checkpoints: Checkpoints,
+    fits: Callable[[int], bool] | None,
+    group: Group = ALONE,
 ) -> Batch:
-    """The batch of this training on this device; its size is decided once, its parts by the device at hand."""
-    size = checkpoints.remembered("batch-size")
-    if size is None:
-        size = resolved_size(config.batch_size, examples, config.accumulate, fits)
-        checkpoints.remember("batch-size", size)
-    return fitted(size, config.accumulate, fits)
+    """The batch of this training on this device; its size is decided once, its parts by the devices at hand.
+
+    ``auto`` is what one device holds, however many there are: more of them do the same training, in less time.
+    """
+    on_all = None if fits is None else lambda count: not group.most(not fits(count))
+    # 0 where it is not known; one process may already see what the first has written since
+    size = group.most(checkpoints.remembered("batch-size") or 0)
+    if not size:
+        size = resolved_size(config.batch_size, examples, config.accumulate, on_all)
+        if group.leads:
+            checkpoints.remember("batch-size", size)
+    return fitted(size, config.accumulate, on_all, group.size)
 
 
 def resolved_size(wanted: int | Literal["auto"], examples: int, parts: int, fits: Callable[[int], bool] | None) -> int:
@@ -79,17 +117,20 @@ def resolved_size(wanted: int | Literal["auto"], examples: int, parts: int, fits
     return size
 
 
-def fitted(size: int, parts: int, fits: Callable[[int], bool] | None) -> Batch:
+def fitted(size: int, parts: int, fits: Callable[[int], bool] | None, processes: int = 1) -> Batch:
     """``size`` examples in ``parts``, or in more where the device holds fewer at once; one line says so.
+
+    Several processes take as many parts each, so that the batch may come to be in a few more.
 
     Raises:
         CspineError: not even two examples fit.
     """
-    batch = Batch(size, parts)
+    parts = -(-parts // processes) * processes
+    batch = Batch(size, parts, processes)
     while fits is not None and not fits(batch.at_once):
         if batch.at_once <= 2:
             raise _nothing_fits()
-        batch = Batch(size, batch.parts * 2)
+        batch = Batch(size, batch.parts * 2, processes)
     if batch.parts != parts:
         say(
             f"train: {-(-size // parts)} examples at once do not fit this device; the batch of {size} goes through the "

@@ -100,6 +100,8 @@ def run_stage(stage: str, arguments: list[str]) -> int:
         log=Path(options["log"]) if "log" in options else None,
     )
     done = store.lookup(job.folder)
+    if os.environ.get("RANK", "0") != "0":
+        return _followed(job, done)
     if done is None:
         done = _missed(job)
     else:
@@ -121,6 +123,15 @@ def _missed(job: Job) -> dict[str, Any]:
     except pausing.Paused as pause:
         pausing.leave_word(job.name, job.folder, pause.why, keeps=bool(job.signature.of_kind("Scratch")), log=job.log)
         raise
+
+
+def _followed(job: Job, done: dict[str, Any] | None) -> int:
+    """Started by torchrun beside others: what the first of them does with the store, this one leaves to it."""
+    if done is None and job.signature.shares_devices:
+        from cspine.running import follow
+
+        follow(job)
+    return 0
 
 
 def _fetched(job: Job) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ CANNOT_CHANGE_A_RESULT = frozenset(
         "cspine.methods.registry",  # names to module paths; the module named is in the closure itself
         "cspine.pace",  # whether there is time for another step
         "cspine.pausing",  # when a stage stops, to go on later
+        "cspine.peers",  # how the processes of a stage on several devices start and end
         "cspine.pools",  # how worker processes start and end
         "cspine.progress",  # lines for the person
         "cspine.runtime",  # devices, worker counts, checkpoint intervals

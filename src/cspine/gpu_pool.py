@@ -1,4 +1,4 @@
-"""One process of cspine on a GPU: the launcher takes a free one before a stage imports torch.
+"""One process of cspine on a GPU: the launcher takes free ones before a stage imports torch.
 
 A GPU is free when nobody holds the lock on its file, in one folder for all projects and users of this machine. The
 kernel lets go of a lock when its process dies, however it dies. Standard library only.
@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from cspine import pausing, runtime
+from cspine import pausing, peers, runtime
 from cspine.errors import CspineError
-from cspine.gpus import VISIBLE, Device, choice
+from cspine.gpus import VISIBLE, Device, choice, given_one
 from cspine.progress import say
 
 LOCKS = "CSPINE_GPU_LOCKS"  # another folder for the locks: one that containers sharing GPUs share too
@@ -27,41 +27,60 @@ LOOK_EVERY_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def one_gpu(stage: str) -> Iterator[None]:
-    """Within, this process holds one GPU alone, and it and the processes it starts see no other.
+def gpus_for(stage: str, wanted: int | str = 1) -> Iterator[list[dict[str, str]]]:
+    """Within, this process holds so many GPUs alone; it and what it starts see the first of them and no other.
 
-    Waits while all are taken, and says by whom. Nothing happens where there is nothing to choose (``gpus.choice``).
+    Waits while too few are free, and says who uses them. Nothing happens where there is nothing to choose
+    (``gpus.choice``), or where torchrun has started all processes.
+
+    Args:
+        stage: who asks.
+        wanted: ``runtime.devices``: how many, or auto = all that there are to choose from.
+
+    Yields:
+        what of the environment is each process's own, this one's first.
 
     Raises:
         pausing.Paused: the run was asked to stop while this waited.
-        CspineError: the folder of the locks cannot be written.
+        CspineError: there are not so many, or the folder of the locks cannot be written.
     """
-    devices = choice()
+    devices = [] if peers.started_elsewhere() else choice()
     if not devices:
-        yield
+        if wanted not in (1, "auto") and given_one():
+            raise _too_few(wanted, 1)
+        yield [{}] * (1 if wanted == "auto" or peers.started_elsewhere() else int(wanted))
         return
-    with _locks() as folder, _first_free(stage, devices, folder) as device:
-        say(f"{stage}: on {device}, one of {len(devices)}")
+    count = len(devices) if wanted == "auto" else int(wanted)
+    if count > len(devices):
+        raise _too_few(wanted, len(devices))
+    with _locks() as folder, _free(stage, devices, count, folder) as held:
+        say(f"{stage}: on {', '.join(map(str, held))}, {'one' if count == 1 else count} of {len(devices)}")
         settings = json.loads(os.environ.get(runtime.VARIABLE, "{}"))
         # "cuda:1", once chosen, is the only one there is
         settings["device"] = runtime.runtime().device.partition(":")[0]
-        with _environment({VISIBLE: device.uuid, runtime.VARIABLE: json.dumps(settings)}):
-            yield
+        places = [{VISIBLE: device.uuid, runtime.VARIABLE: json.dumps(settings)} for device in held]
+        with peers.environment(places[0]):
+            yield places
 
 
 @contextlib.contextmanager
-def _first_free(stage: str, devices: list[Device], folder: Path) -> Iterator[Device]:
-    """The first device whose lock can be taken, held."""
+def _free(stage: str, devices: list[Device], count: int, folder: Path) -> Iterator[list[Device]]:
+    """The first ``count`` devices whose locks can be taken, held: all of them or none, or two might wait for ever."""
     told = False
     while True:
-        for device in devices:
-            lock = _taken(_lock_of(device, folder))
-            if lock is not None:
-                with lock:
-                    yield device
+        with contextlib.ExitStack() as held:
+            found: list[Device] = []
+            for device in devices:
+                lock = _taken(_lock_of(device, folder)) if len(found) < count else None
+                if lock is not None:
+                    held.enter_context(lock)
+                    found.append(device)
+            if len(found) == count:
+                yield found
                 return
         if not told:
-            say(f"{stage}: waits for a GPU: " + "; ".join(f"{d} is used by {_user(d, folder)}" for d in devices))
+            what = "a GPU" if count == 1 else f"{count} GPUs"
+            say(f"{stage}: waits for {what}: " + "; ".join(f"{d} is used by {_user(d, folder)}" for d in devices))
             told = True
         pausing.stop_if_wanted()
         time.sleep(LOOK_EVERY_SECONDS)
@@ -135,13 +154,8 @@ def _user(device: Device, folder: Path) -> str:
     return "unknown"
 
 
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            del os.environ[name]
-        os.environ.update({name: value for name, value in before.items() if value is not None})
+def _too_few(wanted: int | str, there: int) -> CspineError:
+    return CspineError(
+        f"runtime.devices: {wanted}, but this job can choose from {there} GPU{'s' * (there > 1)} (nvidia-smi, "
+        "CUDA_VISIBLE_DEVICES, runtime.device, what Slurm gave it); expected at most that, or auto = all of them"
+    )

@@ -45,6 +45,12 @@ def choice() -> list[Device]:
     return found[int(number) :][:1] if number else found
 
 
+def given_one() -> bool:
+    """Whether there is nothing to choose because Slurm has given this job a single device."""
+    shown = os.environ.get(VISIBLE)
+    return runtime().device != "cpu" and bool(shown) and _picked_by_scheduler(shown)
+
+
 def devices() -> list[Device]:
     """The devices of this machine, as ``nvidia-smi -L`` lists them; none when it is not there or fails.
 

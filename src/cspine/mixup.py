@@ -31,6 +31,16 @@ class Blend:
         others = values[self.partner[rows]]
         return torch.lerp(others.float(), values[rows].float(), self.share)
 
+    def within(self, first: int, end: int) -> tuple[Blend, list[int]]:
+        """The same blend of the examples ``first`` .. ``end`` - 1 alone, and the places of all that it takes.
+
+        These are first ..  end - 1 and then the partners that are not among them; the blend counts within the list.
+        """
+        partners = self.partner[first:end].tolist()
+        places = [*range(first, end), *sorted(set(partners) - set(range(first, end)))]
+        found = {place: number for number, place in enumerate(places)}
+        return Blend(self.share, torch.tensor([found[place] for place in partners]).to(self.partner.device)), places
+
 
 def blend_of(examples: int, alpha: float, device: torch.device, *draw: int) -> Blend | None:
     """The blend of one batch, a function of ``draw`` (seed, epoch, step); None when ``alpha`` is 0.

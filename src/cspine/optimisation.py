@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from cspine.distributed import ALONE, Group
 from cspine.errors import CspineError
 from cspine.losses import Loss
 from cspine.mixup import Blend
@@ -25,8 +27,16 @@ SCHEDULES = ("constant", "cosine", "poly", "tanh")
 class Optimisation:
     """Optimiser, schedule, averaged weights and gradient scaling of one network: stepped, saved and restored as one."""
 
-    def __init__(self, network: nn.Module, config: TrainingConfig, precision: Precision, total_steps: int) -> None:
-        self.network, self.config = network, config
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainingConfig,
+        precision: Precision,
+        total_steps: int,
+        group: Group = ALONE,
+    ) -> None:
+        self.network, self.config, self.group = network, config, group
+        self.taught = group.spread(network)  # what a batch goes through
         self.optimiser = optimiser_of(network, config)
         self.schedule = schedule_of(self.optimiser, config, total_steps)
         self.settings = frozenset(key for group in self.optimiser.param_groups for key in group)
@@ -90,23 +100,39 @@ def teach(
     parts: Sequence[slice],
     precision: Precision,
     blend: Blend | None = None,
+    counts: bool = True,
 ) -> float:
     """Add the gradient of the loss of a whole batch, that goes through the network in parts; returns the loss.
 
-    Normalisation layers see one part at a time; everything else is as if the batch went through at once.
+    Normalisation layers see one part at a time; everything else is as if the batch went through at once. Of several
+    processes each has parts of its own: the norms are those of all of them, and so is the gradient in each.
+
+    Args:
+        optimisation: of the network.
+        loss: of which the gradient is.
+        examples: pixels, targets and weights of ``parts``, and of what they are blended with.
+        parts: one after the other, from the first example on.
+        precision: of the network.
+        blend: of the examples of ``parts``.
+        counts: whether they count; else the process only goes along with the others.
     """
+    group, own = optimisation.group, slice(0, parts[-1].stop)
     pixels, target, weight = examples
     if blend is not None:
-        target, weight = blend.of(target), blend.of(weight)
+        target, weight = blend.of(target, own), blend.of(weight, own)
     norms = loss.norms(target, weight)
+    norms = group.sum(norms if counts else torch.zeros_like(norms))
     total = 0.0
     for rows in parts:
-        with precision.autocast():
-            logits = optimisation.network(pixels[rows] if blend is None else blend.of(pixels, rows))
-        value = loss.value(loss.sums(logits.float(), target[rows], weight[rows]), norms)
-        optimisation.backward(value)
+        with contextlib.nullcontext() if rows.stop == own.stop else group.apart(optimisation.taught):
+            with precision.autocast():
+                logits = optimisation.taught(pixels[rows] if blend is None else blend.of(pixels, rows))
+            value = loss.value(loss.sums(logits.float(), target[rows], weight[rows]), norms)
+            value = value if counts else 0 * value
+            # the network takes the mean of the processes' gradients: times their number it is the sum
+            optimisation.backward(value if group.size == 1 else group.size * value)
         total += value.item()
-    return total
+    return float(group.sum(torch.tensor(total, dtype=torch.float64)))
 
 
 def optimiser_of(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

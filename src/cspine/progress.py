@@ -24,6 +24,7 @@ _started: dict[str, tuple[float, int]] = {}
 _last: dict[str, float] = {}
 _noted: dict[str, str] = {}
 _standing: dict[str, Any] = {}
+_hushed = False
 _drawn = 0.0  # when the bar was drawn last, or could not be
 
 
@@ -44,8 +45,16 @@ def logged(*streams: TextIO, folder: Path | None = None) -> Iterator[None]:
         _folders.clear()
 
 
+def hush() -> None:
+    """From here on this process says nothing: another one does, which does the same."""
+    global _hushed
+    _hushed = True
+
+
 def say(line: str) -> None:
     """Print one line to the terminal and to the log."""
+    if _hushed:
+        return
     print(line, file=sys.stderr, flush=True)
     log_only(line)
 
@@ -82,6 +91,8 @@ def report(task: str, done: int, total: int, unit: str = "items", note: str = ""
         aside: something on the way that may be short: it leaves the stage's own standing (``progress.json``) as it is,
             and says nothing at its end unless it has said something before.
     """
+    if _hushed:
+        return
     now = time.monotonic()
     start, first = _started.setdefault(task, (now, done))
     rate = (done - first) / (now - start) if now > start else 0.0

@@ -13,17 +13,18 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from cspine import full_disk, pausing, progress, store
+from cspine import full_disk, pausing, peers, progress, store
 from cspine.errors import CspineError
 from cspine.fingerprint import module_digests
-from cspine.gpu_pool import one_gpu
+from cspine.gpu_pool import gpus_for
 from cspine.jobs import Job
+from cspine.runtime import runtime
 from cspine.signature import signature_of
 from cspine.store.costs import Meter
 
@@ -41,7 +42,7 @@ def execute(job: Job) -> dict[str, Any]:
         (folder / "log.txt").open("a", encoding="utf-8") as kept,
         _rule_log(job.log) as shown,
         progress.logged(kept, shown, folder=folder),
-        one_gpu(request.stage) if job.signature.uses_gpu else contextlib.nullcontext(),
+        gpus_for(request.stage, _devices(job)) if job.signature.uses_gpu else contextlib.nullcontext([{}]) as places,
         Meter(folder) as meter,
     ):
         progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job.command}")
@@ -49,7 +50,7 @@ def execute(job: Job) -> dict[str, Any]:
         if adopted := (store.read_request(folder) or {}).get("adopted"):
             request.record["adopted"] = adopted
         store.begin(folder, request, job.command)
-        _call(job, kept)
+        _call(job, kept, places)
         total = meter.total()
         record = {
             "costs": {**total, "segments": len(meter.segments())},
@@ -63,11 +64,24 @@ def execute(job: Job) -> dict[str, Any]:
     return done
 
 
-def _call(job: Job, kept: TextIO) -> None:
-    """Call the stage's function; what it raises is also in ``kept``, the log that outlives the rule's."""
+def follow(job: Job) -> None:
+    """Call the stage's function as one of the processes that torchrun has started, and not the first of them."""
+    progress.hush()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    function_of(job.signature.stage)(**typed_arguments(job))
+
+
+def _devices(job: Job) -> int | str:
+    return runtime().devices if job.signature.shares_devices else 1
+
+
+def _call(job: Job, kept: TextIO, places: Sequence[peers.Environment]) -> None:
+    """Call the stage's function, here and in a process for each other place; what it raises is also in ``kept``, the log that outlives the rule's."""
     faulthandler.enable(kept)
     try:
-        function_of(job.signature.stage)(**typed_arguments(job))
+        stage, arguments = job.signature.stage, typed_arguments(job)
+        with peers.beside(stage, arguments, places):
+            function_of(stage)(**arguments)
     except CspineError as error:
         print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
         raise

@@ -24,6 +24,7 @@ class Runtime:
     """The ``runtime`` block of the config."""
 
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
+    devices: int | str = 1  # of a training or a prediction, a process on each; auto = all GPUs of this machine
     checkpoint_minutes: float = 5.0  # time between two checkpoints of a training
     checkpoint_steps: int = 0  # also every so many steps; 0 = by time only
     pixels_in: str = "ram"  # ram | device: whole studies of slices lie there, once it holds them

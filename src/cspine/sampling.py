@@ -69,6 +69,12 @@ class Sampler:
         start = (epoch * self.steps + step) * self.batch_size
         return self.everything.taken(start, start + self.batch_size)
 
+    def size(self, step: int) -> int:
+        """How many examples a step of an epoch has: all as many, or the last one fewer."""
+        if self.streams is not None or not self.whole_passes:
+            return self.batch_size
+        return min(self.batch_size, self.count - step * self.batch_size)
+
     def batches(self, epoch: int, step: int, epochs: int) -> Iterator[list[Item]]:
         """All batches from (epoch, step) to the end of the last epoch."""
         for number in range(epoch * self.steps + step, epochs * self.steps):

@@ -33,6 +33,7 @@ class Signature:
     observe: str | None  # "module:function" that digests a raw folder, from the stage's OBSERVE constant
     glance: str | None  # the same, cheap enough to be asked each time before planning, from GLANCE
     uses_gpu: bool  # whether it computes with torch, from USES_GPU: then the launcher takes a GPU for it
+    shares_devices: bool  # whether several processes can do it together, from SHARES_DEVICES
 
     def of_kind(self, *kinds: str) -> list[Parameter]:
         """The parameters of these kinds, in the order of the signature."""
@@ -63,8 +64,9 @@ def signature_of(stage: str) -> Signature:
     }
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == stage:
-            found = constants.get("OBSERVE"), constants.get("GLANCE"), constants.get("USES_GPU", False)
-            return Signature(stage, _parameters(stage, node), *found)
+            places = constants.get("OBSERVE"), constants.get("GLANCE")
+            uses = constants.get("USES_GPU", False), constants.get("SHARES_DEVICES", False)
+            return Signature(stage, _parameters(stage, node), *places, *uses)
     raise CspineError(f"src/cspine/stages/{stage}.py defines no function {stage}()")
 
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cspine.batching import Batch, batch_of, is_out_of_memory, trial_of
+from cspine.batching import Batch, Share, batch_of, is_out_of_memory, trial_of
 from cspine.checkpoint import Checkpoints
 from cspine.devices import device_of
+from cspine.distributed import ALONE, Group, lost_others, of_all_processes, statistics_of
 from cspine.end_state import end_of, go_on_from
 from cspine.errors import CspineError
 from cspine.evaluation import evaluate
-from cspine.examples import Examples, in_order, loader
+from cspine.examples import Examples, Item, in_order, loader
 from cspine.faults import fault_point
 from cspine.hashing import seed_of
 from cspine.histories import Row, best_epoch, sentence
@@ -30,7 +31,7 @@ from cspine.optimisation import Optimisation, teach
 from cspine.pace import Pace
 from cspine.pausing import TIME_IS_UP, Paused, asked, polled, wanted
 from cspine.precision import Precision
-from cspine.progress import report, say
+from cspine.progress import note, report, say
 from cspine.runtime import runtime
 from cspine.sampling import Sampler
 from cspine.tracking import Tracker
@@ -52,6 +53,7 @@ class Task:
     checkpoints: Checkpoints
     tracker: Tracker
     start: dict[str, Any] | None = None  # the end of the training that this one continues (``end_state.end_of``)
+    group: Group = ALONE  # the processes that do it together, each with a task of its own that is the same
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,12 @@ def fit(task: Task) -> Trained:
     task.network.to(device)
     arrange(task.train, task.select, config.augment_on, device)
     fits = trial_of(task.network, task.loss, task.train, config, precision) if device.type == "cuda" else None
-    batch = batch_of(config, len(task.train), task.checkpoints, fits)
+    batch = batch_of(config, len(task.train), task.checkpoints, fits, task.group)
+    if task.group.size > 1:
+        note("device", f"{task.group.size} x {device.type}")
+        say(f"train: {task.group.size} processes, each with its part of every batch of {batch.size}")
+        if config.accumulate < task.group.size:
+            of_all_processes(task.network)
     return _Training(task, device, precision, batch).run()
 
 
@@ -105,23 +112,21 @@ class _Training:
     def __init__(self, task: Task, device: torch.device, precision: Precision, batch: Batch) -> None:
         self.task, self.network, self.loss, self.config = task, task.network, task.loss, task.config
         self.train, self.checkpoints, self.tracker, self.seed = task.train, task.checkpoints, task.tracker, task.seed
+        self.group = task.group
         self.device, self.precision, self.batch, self.settings = device, precision, batch, runtime()
         config = task.config
         self.sampler = Sampler(
             task.train.positive(), batch.size, config.epoch_steps, config.sampling, config.positive_share, task.seed
         )
         self.total_steps = self.sampler.steps * config.epochs
-        self.optimisation = Optimisation(task.network, config, precision, self.total_steps)
+        self.optimisation = Optimisation(task.network, config, precision, self.total_steps, task.group)
         if config.compile:
             compiled(task.network, device)
         self.pin = device.type == "cuda"
-        self.watched = loader(
-            task.select,
-            in_order([len(task.select)], batch.at_once),
-            self.settings.loader_workers,
-            self.pin,
-            again=True,
-        )
+        watched = in_order([len(task.select)], batch.at_once)
+        self.watched_batches = len(watched)
+        own = watched[self.group.rank :: self.group.size]
+        self.watched = loader(task.select, own, self.settings.loader_workers, self.pin, again=True)
         # weights, their average, and the two moments that most optimisers keep of each
         self.pace = Pace(4 * sum(weights.nbytes for weights in task.network.parameters()), len(self.watched))
         self.saved, self.saved_number = time.monotonic(), -1
@@ -137,16 +142,26 @@ class _Training:
         for epoch, row in enumerate(self.at.history):  # what an earlier process told may be lost, if it was killed
             self.tracker.log(row, step=epoch)
         with polled():
-            self._epochs()
+            self._together()
         at = self.at
         end = end_of(self.optimisation, at.total_steps)
         kept = at.best if at.best is not None else self.optimisation.judged.state_dict()
         self.network.load_state_dict(kept)
         return Trained(at.history, self.batch, at.total_steps, end)
 
+    def _together(self) -> None:
+        """All epochs; when another process is lost, what was done is saved here."""
+        try:
+            self._epochs()
+        except RuntimeError as error:
+            if self.group.size > 1 and lost_others(error):
+                say(f"train: another process is gone; saved after step {self.at.total_steps}")
+                self._save()
+            raise
+
     def _epochs(self) -> None:
         at, config = self.at, self.config
-        batches = self.sampler.batches(at.epoch, at.step, config.epochs)  # one loader, whose processes start once
+        batches = self._batches(at.epoch, at.step)  # one loader, whose processes start once
         examples = iter(loader(self.train, batches, self.settings.loader_workers, self.pin))
         while at.epoch < config.epochs and not self._stopped_early():
             self._stop_if_due()
@@ -158,31 +173,53 @@ class _Training:
                 self._stop_if_due()
             self._end_of_epoch()
 
+    def _batches(self, epoch: int, step: int) -> Iterator[list[Item]]:
+        """What this process loads of every batch from (epoch, step) on."""
+        first = epoch * self.sampler.steps + step
+        for number, items in enumerate(self.sampler.batches(epoch, step, self.config.epochs), start=first):
+            yield [items[place] for place in self._share(*divmod(number, self.sampler.steps)).places]
+
+    def _share(self, epoch: int, step: int, device: torch.device | None = None) -> Share:
+        """What this process does of a batch."""
+        examples = self.sampler.size(step)
+        blend = blend_of(examples, self.config.mixup, device or torch.device("cpu"), self.seed, epoch, step)
+        return self.batch.share(self.group.rank, examples, blend)
+
     def _step(self, examples: Sequence[Tensor]) -> None:
         at = self.at
-        torch.manual_seed(seed_of("dropout", self.seed, at.epoch, at.step))
-        blend = blend_of(len(examples[0]), self.config.mixup, self.device, self.seed, at.epoch, at.step)
+        # of several processes each draws its own: as many draws, but others than one process's
+        rank = (self.group.rank,) if self.group.rank else ()
+        torch.manual_seed(seed_of("dropout", self.seed, at.epoch, at.step, *rank))
+        share, group = self._share(at.epoch, at.step, self.device), self.group
+        before = [values.clone() for values in statistics_of(self.network)] if group.size > 1 else []
         placed = self.train.prepare([tensor.to(self.device, non_blocking=True) for tensor in examples])
         try:
-            parts = self.batch.rows(len(placed[0]))
             at.learning_rate = self.optimisation.learning_rate
-            value = teach(self.optimisation, self.loss, placed, parts, self.precision, blend)
+            value = teach(
+                self.optimisation, self.loss, placed, share.parts, self.precision, share.blend, share.counts
+            )
+            self._check(value)
+            group.level(self.network)
             self.optimisation.step(at.total_steps + 1)
         except RuntimeError as error:
+            for values, kept in zip(statistics_of(self.network), before, strict=False):
+                values.copy_(kept)  # the step was not taken
             if not is_out_of_memory(error):
                 raise
             raise _memory_error(self.batch) from error
-        if not math.isfinite(value):
-            raise CspineError(
-                f"train: the loss is {value} in step {at.step + 1} of epoch {at.epoch + 1}; expected a number: lower "
-                "training.learning_rate, set training.clip_gradient, or use training.precision: fp32"
-            )
         at.loss_sum += value
         at.step += 1
         at.total_steps += 1
-        fault_point("train-step")
+        fault_point("train-step" if self.group.leads else "peer-step")
         report("train", at.total_steps, self.total_steps, "steps", f"loss {at.loss_sum / at.step:.4f}")
         self.began = True
+
+    def _check(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise CspineError(
+                f"train: the loss is {value} in step {self.at.step + 1} of epoch {self.at.epoch + 1}; expected a "
+                "number: lower training.learning_rate, set training.clip_gradient, or use training.precision: fp32"
+            )
 
     def _end_of_epoch(self) -> None:
         at = self.at
@@ -199,10 +236,14 @@ class _Training:
 
     def _evaluated(self) -> Row:
         # A process that begins with an evaluation finishes it whatever the clock says: each gets a little further.
-        watched = _until(wanted if self.began else asked, map(self.task.select.prepare, _counted(self.watched)))
+        stop = wanted if self.began else asked
+        rounds = -(-self.watched_batches // self.group.size)
+        counted = map(self.task.select.prepare, _counted(self.watched))
+        watched = _until(lambda: self.group.agreed(stop()), counted, rounds)
+        judged, group = self.optimisation.judged, self.group
         try:
             with self.pace.timed(self.pace.evaluations):
-                row = evaluate(self.optimisation.judged, self.loss, watched, self.device, self.precision)
+                row = evaluate(judged, self.loss, watched, self.device, self.precision, self.watched_batches, group)
         except Paused:
             self._save()  # as after the epoch's last step: the next process begins with this evaluation
             raise
@@ -216,6 +257,7 @@ class _Training:
         why = wanted()
         if why is None and not self.pace.has_time(evaluates=self.at.step == self.sampler.steps):
             why = TIME_IS_UP
+        why = self.group.agreed(why)
         if why is not None:
             self._save()
             raise Paused(why)
@@ -240,20 +282,25 @@ class _Training:
     def _save(self) -> None:
         # twice as many as steps: the save after an epoch's evaluation comes after the one of its last step
         number = 2 * self.at.total_steps + (self.at.step == 0)
-        if number != self.saved_number:
+        if number != self.saved_number and self.group.leads:
             with self.pace.timed(self.pace.saves):
                 self.checkpoints.save({**self.optimisation.state(), "progress": vars(self.at)}, step=number)
         self.saved, self.saved_number = time.monotonic(), number
 
     def _resumed(self) -> Progress:
         state = self.checkpoints.latest()
-        if state is None:
-            if self.task.start is not None:
-                go_on_from(self.optimisation, self.task.start)
-            return Progress()
-        at = Progress(**state["progress"])
-        self.optimisation.restore(state, at.total_steps)
-        say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
+        at = Progress(**state["progress"]) if state is not None else Progress()
+        furthest = self.group.most(at.total_steps)
+        if at.total_steps != furthest:
+            raise CspineError(
+                f"train: one process finds {at.total_steps} steps done, another {furthest}; expected the same "
+                "checkpoints: all machines must share the folder work/"
+            )
+        if state is not None:
+            self.optimisation.restore(state, at.total_steps)
+            say(f"train: goes on at epoch {at.epoch + 1}, step {at.step} ({at.total_steps} steps done)")
+        elif self.task.start is not None:
+            go_on_from(self.optimisation, self.task.start)
         return at
 
 
@@ -264,12 +311,17 @@ def _counted(batches: DataLoader[Any]) -> Iterator[Sequence[Tensor]]:
         report("train: evaluation", number, len(batches), "batches", aside=True)
 
 
-def _until(stop: Callable[[], str | None], batches: Iterable[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:
-    """``batches``, until ``stop`` says why not."""
-    for batch in batches:
+def _until(
+    stop: Callable[[], str | None], batches: Iterable[Sequence[Tensor]], rounds: int
+) -> Iterator[Sequence[Tensor]]:
+    """``batches``, until ``stop`` says why not; it is asked so often, as by processes that have a batch more."""
+    left = iter(batches)
+    for _ in range(rounds):
+        batch = next(left, None)
         if why := stop():
             raise Paused(why)
-        yield batch
+        if batch is not None:
+            yield batch
 
 
 def _memory_error(batch: Batch) -> CspineError:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cspine.cached_studies import with_pixels
 from cspine.checkpoint import Checkpoints
+from cspine.distributed import joined
 from cspine.end_state import End, read_end, write_end
 from cspine.errors import CspineError
 from cspine.examples import Examples
@@ -27,11 +28,12 @@ from cspine.stage import InPath, OutPath, Scratch
 from cspine.studies import PRESENCE
 from cspine.tables import read_table, write_table
 from cspine.tracked import class_counts, example_image
-from cspine.tracking import tracker
+from cspine.tracking import Silent, tracker
 from cspine.training import Task, fit
 from cspine.training_config import TrainingConfig
 
 USES_GPU = True
+SHARES_DEVICES = True  # by several processes (peers.py)
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,16 @@ def train(
     data = family.examples(taught, shards, network_config, config.augment, config.seed)
     seen = family.examples(watched, shards, network_config, None, config.seed)
     start = before.state if before else None
-    run = tracker("train", checkpoints.parent, asdict(config))
-    run.table("training_set", lambda: class_counts(table))
-    run.show(lambda: _examples(run.images, data))
-    try:
-        trained = fit(Task(network, loss, data, seen, training, config.seed, kept, run, start))
-    finally:
-        run.finish()
+    with joined() as group:
+        run = tracker("train", checkpoints.parent, asdict(config)) if group.leads else Silent()
+        run.table("training_set", lambda: class_counts(table))
+        run.show(lambda: _examples(run.images, data))
+        try:
+            trained = fit(Task(network, loss, data, seen, training, config.seed, kept, run, start, group))
+        finally:
+            run.finish()
+    if not group.leads:
+        return
     description["training"] = {**asdict(training), "batch_size": trained.batch.size}
     description |= {"epochs": len(trained.history), "steps": trained.steps}
     rows = _counted_on(trained.history, before, part)
