@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -23,6 +27,9 @@ from cspine.runtime import runtime
 
 PATIENCE = timedelta(minutes=10)  # with a process that lives and does not answer: it may be saving to a slow disk
 WORDS = 160  # bytes of a reason that all hear
+_meetings: Counter[str | None] = Counter()  # so far: a file serves one of them
+
+Thing = TypeVar("Thing")
 
 
 class Group:
@@ -58,6 +65,24 @@ class Group:
     def level(self, network: nn.Module) -> None:
         """Have all processes go on with the mean of their running statistics."""
 
+    def own(self, things: Sequence[Thing]) -> Sequence[Thing]:
+        """Those of ``things`` that are this process's to do."""
+        return things[self.rank :: self.size]
+
+    def put_together(self, lengths: Sequence[int], found: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """The rows of all things, which each process has of its ``own``, in the order of the things.
+
+        Args:
+            lengths: rows of each thing.
+            found: (rows, columns) of this process's own, one after the other; None where it has none.
+        """
+        columns = self.most(0 if found is None else found.shape[1])
+        owners = np.repeat(np.arange(len(lengths)) % self.size, lengths)
+        rows = torch.zeros(len(owners), columns)
+        if found is not None:
+            rows[torch.from_numpy(owners == self.rank)] = torch.from_numpy(found)
+        return self.sum(rows).numpy()  # each row is one process's, plus zeros: the same bits
+
 
 ALONE = Group()
 
@@ -90,8 +115,8 @@ class Several(Group):
         return next(filter(None, texts), None)
 
     def spread(self, network: nn.Module) -> nn.Module:
-        """See Group. Buffers stay each process's own between two ``level``."""
-        return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+        """See Group."""
+        return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def apart(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
         """See Group."""
@@ -156,12 +181,14 @@ def _begin() -> None:
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     meeting = os.environ.get(peers.MEETING)
+    place = f"file://{meeting}-{_meetings[meeting]}" if meeting else "env://"
+    _meetings[meeting] += 1
     peers.say_ready()
     peers.wait_until_ready()
     try:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-            init_method=f"file://{meeting}" if meeting else "env://",
+            init_method=place,
             rank=peers.rank(),
             world_size=peers.size(),
             timeout=PATIENCE,

@@ -19,25 +19,27 @@ def evaluate(
     batches: Iterable[Sequence[Tensor]],
     device: torch.device,
     precision: Precision,
-    count: int,
     group: Group = ALONE,
 ) -> Row:
-    """Figures on ``count`` batches: each term of the loss, and accuracy at 0.5 over the known slice x vertebra cells
+    """Figures on ``batches``: each term of the loss, and accuracy at 0.5 over the known slice x vertebra cells
     beside that of "all negative"; these are NaN of a loss that judges no such cells.
 
-    Of several processes each has every so manieth batch; the batches are added up in their order all the same.
+    Of several processes each has its ``own`` of the batches, which are added up in their order all the same.
     """
     terms = len(loss.terms)
-    of_batches = torch.zeros(count, 2 * terms + 4, dtype=torch.float64)  # sums, norms and cells of each batch
+    rows: list[Tensor] = []  # sums, norms and cells of each batch
     network.eval()
     with torch.inference_mode():
-        for row, (pixels, target, weight) in zip(of_batches[group.rank :: group.size], batches, strict=True):
+        for pixels, target, weight in batches:
             with precision.autocast():
                 logits = network(pixels.to(device, non_blocking=True))
             logits = logits.float().cpu()
-            row[:terms], row[terms : 2 * terms] = loss.sums(logits, target, weight), loss.norms(target, weight)
-            if loss.judged:
-                row[2 * terms :] = torch.tensor(_counts(logits[:, : loss.judged], target[:, : loss.judged]))
+            cells = _counts(logits[:, : loss.judged], target[:, : loss.judged]) if loss.judged else [0.0] * 4
+            row = loss.sums(logits, target, weight), loss.norms(target, weight), torch.tensor(cells)
+            rows.append(torch.cat([part.double() for part in row]))
+    of_batches = torch.zeros(int(group.sum(torch.tensor(len(rows)))), 2 * terms + 4, dtype=torch.float64)
+    for place, figures in zip(of_batches[group.rank :: group.size], rows, strict=True):
+        place.copy_(figures)
     total = sum(group.sum(of_batches), start=torch.zeros(2 * terms + 4, dtype=torch.float64))  # the first batch first
     sums, norms, (hits, positives, passes, negatives) = total[:terms], total[terms : 2 * terms], total[-4:].tolist()
     cells_judged = max(positives + negatives, 1.0) if loss.judged else float("nan")

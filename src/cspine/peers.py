@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from cspine.pools import CONTEXT, Worker
 RANK, SIZE = "RANK", "WORLD_SIZE"  # as torchrun calls them
 MEETING = "CSPINE_MEETING"  # the file by which the processes of this machine find each other
 ANSWER_SECONDS = 10.0  # for a process that has gone to be known as gone
+LOOK_EVERY_SECONDS = 0.05
 ENDS_WELL = (0, pausing.PAUSED)
 Environment = Mapping[str, str]
 
@@ -40,16 +42,18 @@ class Peer:
     process: Worker
     pipe: Connection  # first a None when it is ready to compute; then words, if it fails
     name: str
+    words: str = ""
 
     def failure(self) -> str | None:
         """How it ended, in words; None while it is at work, or when all is well."""
+        with contextlib.suppress(EOFError, OSError):
+            while not self.words and self.pipe.poll():
+                self.words = self.pipe.recv() or ""
+        if self.words:
+            return f"{self.name}: {self.words}"
         status = self.process.exitcode
         if status is None or status in ENDS_WELL:
             return None
-        with contextlib.suppress(EOFError, OSError):
-            while self.pipe.poll():
-                if words := self.pipe.recv():
-                    return f"{self.name}: {words}"
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"{self.name} {how}" + ("; is memory short?" if status == -signal.SIGKILL else "")
 
@@ -73,12 +77,12 @@ def started_elsewhere() -> bool:
 
 
 @contextlib.contextmanager
-def beside(stage: str, arguments: dict[str, Any], environments: Sequence[Environment]) -> Iterator[None]:
-    """Within, this process is the first of so many that call ``stage`` with the same arguments.
+def beside(function: str, arguments: dict[str, Any], environments: Sequence[Environment]) -> Iterator[None]:
+    """Within, this process is the first of so many that call a function with the same arguments.
 
     Args:
-        stage: its name.
-        arguments: of its function.
+        function: as module:name; imported by each of the others for itself.
+        arguments: plain values.
         environments: what of the environment is each process's own, this one's first; nothing starts for a single one.
 
     Raises:
@@ -92,14 +96,14 @@ def beside(stage: str, arguments: dict[str, Any], environments: Sequence[Environ
         try:
             for number, own in enumerate(environments[1:], start=1):
                 with environment({**shared, **own, RANK: str(number)}):
-                    _peers.append(_started(stage, arguments, f"process {number + 1} of {len(environments)}"))
+                    _peers.append(_started(function, arguments, f"process {number + 1} of {len(environments)}"))
             with environment({**shared, RANK: "0"}):
                 yield
             for peer in _peers:
                 peer.process.join(ANSWER_SECONDS)
         except RuntimeError as error:  # what torch raises when it waits for somebody who is gone
             if words := failure(ANSWER_SECONDS):
-                raise CspineError(f"{stage}: {words}; what was saved stays: the same command goes on") from error
+                raise CspineError(f"{words}; what was saved stays: the same command goes on") from error
             raise
         finally:
             for peer in _peers:
@@ -124,10 +128,12 @@ def wait_until_ready() -> None:
 
 def failure(patience: float = 0.0) -> str | None:
     """How one of the others has failed; None when none does within ``patience`` seconds."""
-    connection.wait([peer.process.sentinel for peer in _peers], patience)
-    for peer in _peers:
-        peer.process.join(0)
-    return next(filter(None, (peer.failure() for peer in _peers)), None)
+    end = time.monotonic() + patience
+    while True:
+        found = next(filter(None, (peer.failure() for peer in _peers)), None)
+        if found or time.monotonic() >= end:
+            return found
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def when_one_fails(act: Callable[[], None]) -> None:
@@ -157,10 +163,10 @@ def environment(values: Environment) -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def _started(stage: str, arguments: dict[str, Any], name: str) -> Peer:
+def _started(function: str, arguments: dict[str, Any], name: str) -> Peer:
     ours, theirs = CONTEXT.Pipe()
     # not a daemon: those may have no children, and an example may be loaded by some
-    process = CONTEXT.Process(target=_follow, args=(theirs, stage, arguments), name=name)
+    process = CONTEXT.Process(target=_follow, args=(theirs, function, arguments), name=name)
     process.start()
     theirs.close()  # the end of the process must be the end of the pipe
     return Peer(process, ours, name)
@@ -174,13 +180,14 @@ def say_ready() -> None:
     _ready()
 
 
-def _follow(pipe: Connection, stage: str, arguments: dict[str, Any]) -> None:
+def _follow(pipe: Connection, function: str, arguments: dict[str, Any]) -> None:
     """What a process that is not the first does."""
     global _ready
     _ready = lambda: pipe.send(None)  # noqa: E731
     progress.hush()
+    module, _, name = function.partition(":")
     try:
-        getattr(importlib.import_module(f"cspine.stages.{stage}"), stage)(**arguments)
+        getattr(importlib.import_module(module), name)(**arguments)
     except CspineError as error:
         _leave(pipe, str(error))
     except Exception as error:
@@ -195,8 +202,8 @@ def _leave(pipe: Connection, words: str) -> None:
 
 def _of_this_machine() -> dict[str, str]:
     """gloo asks for the address of this machine's name, which not every container knows; the loopback is enough."""
-    names = {name for _, name in socket.if_nameindex()}
-    return {"GLOO_SOCKET_IFNAME": name for name in ("lo", "lo0") if name in names}
+    names = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
+    return {"GLOO_SOCKET_IFNAME": names.pop()} if names else {}
 
 
 def _number(name: str, otherwise: int) -> int:

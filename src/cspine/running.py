@@ -42,7 +42,7 @@ def execute(job: Job) -> dict[str, Any]:
         (folder / "log.txt").open("a", encoding="utf-8") as kept,
         _rule_log(job.log) as shown,
         progress.logged(kept, shown, folder=folder),
-        gpus_for(request.stage, _devices(job)) if job.signature.uses_gpu else contextlib.nullcontext([{}]) as places,
+        _places(job) as places,
         Meter(folder) as meter,
     ):
         progress.log_only(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job.command}")
@@ -71,16 +71,22 @@ def follow(job: Job) -> None:
     function_of(job.signature.stage)(**typed_arguments(job))
 
 
-def _devices(job: Job) -> int | str:
-    return runtime().devices if job.signature.shares_devices else 1
+def _places(job: Job) -> contextlib.AbstractContextManager[list[dict[str, str]]]:
+    """Where the stage computes: a place for each process that does it."""
+    if not job.signature.uses_gpu:
+        return contextlib.nullcontext([{}])
+    return gpus_for(job.request.stage, runtime().devices if job.signature.shares_devices else 1)
 
 
 def _call(job: Job, kept: TextIO, places: Sequence[peers.Environment]) -> None:
-    """Call the stage's function, here and in a process for each other place; what it raises is also in ``kept``, the log that outlives the rule's."""
+    """Call the stage's function, here and in a process for each other place.
+
+    What it raises is also in ``kept``, the log that outlives the rule's.
+    """
     faulthandler.enable(kept)
     try:
         stage, arguments = job.signature.stage, typed_arguments(job)
-        with peers.beside(stage, arguments, places):
+        with peers.beside(f"cspine.stages.{stage}:{stage}", arguments, places):
             function_of(stage)(**arguments)
     except CspineError as error:
         print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log

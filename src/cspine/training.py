@@ -125,7 +125,7 @@ class _Training:
         self.pin = device.type == "cuda"
         watched = in_order([len(task.select)], batch.at_once)
         self.watched_batches = len(watched)
-        own = watched[self.group.rank :: self.group.size]
+        own = self.group.own(watched)
         self.watched = loader(task.select, own, self.settings.loader_workers, self.pin, again=True)
         # weights, their average, and the two moments that most optimisers keep of each
         self.pace = Pace(4 * sum(weights.nbytes for weights in task.network.parameters()), len(self.watched))
@@ -195,9 +195,7 @@ class _Training:
         placed = self.train.prepare([tensor.to(self.device, non_blocking=True) for tensor in examples])
         try:
             at.learning_rate = self.optimisation.learning_rate
-            value = teach(
-                self.optimisation, self.loss, placed, share.parts, self.precision, share.blend, share.counts
-            )
+            value = teach(self.optimisation, self.loss, placed, share.parts, self.precision, share.blend, share.counts)
             self._check(value)
             group.level(self.network)
             self.optimisation.step(at.total_steps + 1)
@@ -243,7 +241,7 @@ class _Training:
         judged, group = self.optimisation.judged, self.group
         try:
             with self.pace.timed(self.pace.evaluations):
-                row = evaluate(judged, self.loss, watched, self.device, self.precision, self.watched_batches, group)
+                row = evaluate(judged, self.loss, watched, self.device, self.precision, group)
         except Paused:
             self._save()  # as after the epoch's last step: the next process begins with this evaluation
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cspine.devices import device_of
+from cspine.distributed import Group, joined
 from cspine.members import mean_of_members
 from cspine.methods.registry import module_of
 from cspine.progress import report, say
@@ -26,6 +27,7 @@ from cspine.studies import UID
 from cspine.tables import read_table, write_table
 
 USES_GPU = True
+SHARES_DEVICES = True  # by several processes, which share out the studies (peers.py)
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,23 @@ def predict_slices(
         for (cohort, shard), rows in index.groupby(["cohort", "shard"], sort=True)
     }
     left = {part: rows for part, rows in groups.items() if not part.exists()}
-    if left:  # one loader for all shards: its processes take seconds to start
-        studies = [study for rows in left.values() for _, study in rows.groupby(UID, sort=False)]
-        by_member = [
-            family.predict_slices(network, studies, shards, device, precision, at_once, runtime().loader_workers)
-            for network in networks
-        ]
-        batches = (mean_of_members(found) for found in zip(*by_member, strict=True))
-        predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index))
-        for part, rows in left.items():
-            values = np.stack(list(islice(predicted, len(rows))), axis=1)
-            found = rows.drop(columns="shard").assign(**dict(zip(PREDICTED, values, strict=False)))  # 7 or all 14
-            write_table(found, part.with_suffix(".tmp"))
-            part.with_suffix(".tmp").replace(part)
+    with joined() as group:
+        if left:  # one loader for all shards: its processes take seconds to start
+            studies = {part: [study for _, study in rows.groupby(UID, sort=False)] for part, rows in left.items()}
+            own = [study for of_shard in studies.values() for study in group.own(of_shard)]
+            by_member = [
+                family.predict_slices(network, own, shards, device, precision, at_once, runtime().loader_workers)
+                for network in networks
+            ]
+            batches = (mean_of_members(found) for found in zip(*by_member, strict=True)) if own else iter(())
+            predicted = _counted(batches, len(index) - sum(map(len, left.values())), len(index), group.size)
+            for part, of_shard in studies.items():
+                values = _of_shard(of_shard, predicted, group)
+                if group.leads:
+                    _keep(part, left[part], values)
+            report("predict_slices", len(index), len(index), "slices")
+    if not group.leads:
+        return
     tables = [read_table(part) for part in groups]
     found = pd.concat(tables).sort_values(["cohort", UID, "z_index"], ignore_index=True)
     if len(found) != len(index):
@@ -93,9 +99,28 @@ def predict_slices(
     write_table(found, predictions)
 
 
-def _counted(batches: Iterable[NDArray[np.float32]], done: int, total: int) -> Iterator[NDArray[np.float32]]:
-    """The rows (7,) or (14,) of ``batches`` one by one, with a line of progress from time to time."""
+def _of_shard(
+    studies: Sequence[pd.DataFrame], predicted: Iterator[NDArray[np.float32]], group: Group
+) -> NDArray[np.float32]:
+    """The rows of a shard's studies: this process's own, which come next of ``predicted``, and those of the others."""
+    own = list(islice(predicted, sum(map(len, group.own(studies)))))
+    return group.put_together([len(study) for study in studies], np.stack(own) if own else None)
+
+
+def _keep(part: Path, rows: pd.DataFrame, values: NDArray[np.float32]) -> None:
+    found = rows.drop(columns="shard").assign(**dict(zip(PREDICTED, values.T, strict=False)))  # 7 or all 14
+    write_table(found, part.with_suffix(".tmp"))
+    part.with_suffix(".tmp").replace(part)
+
+
+def _counted(
+    batches: Iterable[NDArray[np.float32]], done: int, total: int, processes: int
+) -> Iterator[NDArray[np.float32]]:
+    """The rows (7,) or (14,) of ``batches`` one by one, with a line of progress from time to time.
+
+    Of several processes the others are taken to be as far as this one.
+    """
     for batch in batches:
-        done += len(batch)
-        report("predict_slices", done, total, "slices")
+        done += processes * len(batch)
+        report("predict_slices", min(done, total - 1), total, "slices")
         yield from batch

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cspine.cached_studies import without_pixels
 from cspine.devices import device_of
+from cspine.distributed import Group, joined
 from cspine.errors import CspineError
 from cspine.members import mean_of_members
 from cspine.methods.registry import module_of
@@ -26,6 +27,7 @@ from cspine.studies import LABELS, UID
 from cspine.tables import read_table, write_table
 
 USES_GPU = True
+SHARES_DEVICES = True  # by several processes, which share out the studies (peers.py)
 STUDY = ["cohort", UID]
 
 
@@ -72,7 +74,13 @@ def predict_studies(
         raise CspineError(
             f"no readable study has pixels in the view {config.view}; the findings beside its shards say why"
         )
-    found = [_of_member(family, model, there, shards, path, config) for model, path in zip(models, kept, strict=True)]
+    with joined() as group:
+        found = [
+            _of_member(family, model, there, shards, path, config, group)
+            for model, path in zip(models, kept, strict=True)
+        ]
+    if not group.leads:
+        return
     keys = pd.concat([table[STUDY].iloc[:1] for table in tables], ignore_index=True)
     judged = pd.DataFrame(mean_of_members(found), columns=list(LABELS), index=keys.index[~keys[UID].isin(lost)])
     table = pd.concat([keys, judged.reindex(keys.index)], axis=1)
@@ -105,15 +113,19 @@ def _of_member(
     shards: list[InPath],
     kept: Path,
     config: PredictStudiesConfig,
+    group: Group,
 ) -> NDArray[np.float32]:
     """(studies, 8) by one model; ``kept`` is where that stays."""
-    if not kept.exists():
+    if group.most(not kept.exists()):
         device, precision = device_of(runtime().device, config.precision)
-        network = family.load(model)
+        network, own = family.load(model), group.own(tables)
         judged = family.predict_studies(
-            network, tables, shards, device, precision, slices_at_once(config.batch_size), runtime().loader_workers
+            network, own, shards, device, precision, slices_at_once(config.batch_size), runtime().loader_workers
         )
-        values = np.stack(list(_counted(judged, len(tables))))
+        ours = list(_counted(judged, len(own))) if own else []
+        values = group.put_together([1] * len(tables), np.stack(ours) if ours else None)
+        if not group.leads:
+            return values
         write_table(pd.DataFrame(values, columns=list(LABELS)), kept.with_suffix(".tmp"))
         kept.with_suffix(".tmp").replace(kept)
     return read_table(kept).to_numpy(np.float32)

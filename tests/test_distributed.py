@@ -1,0 +1,159 @@
+"""Two processes do the training of one: the same curve, the same batches, and one that dies takes nothing with it.
+
+TOLERANCE is that of the order of summation: two parts of a batch are added up otherwise than the whole of it. It holds
+for networks that draw nothing (no dropout) and look at no batch (no batch normalisation); with these, two processes are
+held against themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cspine import budget, faults, peers, runtime
+from cspine.batching import Batch
+from cspine.errors import CspineError
+from cspine.mixup import blend_of
+from cspine.models import read_model
+from cspine.stages.predict_slices import predict_slices
+from small_trainings import EVERYTHING, trained, write_files
+from training_makers import equal
+from two_processes import EXACT, PLAIN, PREDICT, Weighted, in_two, paused, plain_network, run
+
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
+COARSE = {"a scaled loss": {"rtol": 2e-2, "atol": 2e-3}}  # fp16 has three digits
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
+    monkeypatch.setenv(budget.VARIABLE, "")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have done everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
+        patch.setenv(budget.VARIABLE, "")
+        folder = tmp_path_factory.mktemp("two")
+        write_files(folder)
+        trained(folder, "alone", epochs=1).rename(folder / "one.safetensors")
+        paused(folder / "one, then two", PLAIN, 13)
+        in_two("everything", folder)
+    return folder
+
+
+def noted(folder: Path, name: str, rank: int = 0) -> Any:
+    return torch.load(folder / f"{name}-{rank}.pt", weights_only=True)
+
+
+def close(one: dict[str, Any], other: dict[str, Any], tolerance: dict[str, float] = TOLERANCE) -> bool:
+    return all(torch.allclose(one[name], other[name], **tolerance) for name in one)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_two_processes_have_the_curve_and_the_weights_of_one(two: Path, tmp_path: Path, name: str) -> None:
+    config, count = EXACT[name]
+    model = plain_network(config)
+    alone = run(model, tmp_path, config, Weighted(count))
+    both, tolerance = noted(two, name), COARSE.get(name, TOLERANCE)
+    for expected, found in zip(alone.history, both["history"], strict=True):
+        for key, value in expected.items():
+            assert math.isclose(found[key], value, rel_tol=tolerance["rtol"]) or math.isnan(value), (
+                key,
+                found,
+                expected,
+            )
+    assert close(model.state_dict(), both["weights"], tolerance)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_both_processes_end_with_the_same_weights_and_figures(two: Path, name: str) -> None:
+    first, second = noted(two, name), noted(two, name, 1)
+    assert equal(first["weights"], second["weights"]) and repr(first["history"]) == repr(second["history"])
+
+
+def test_with_dropout_and_batch_normalisation_two_processes_repeat_themselves_to_the_bit(two: Path) -> None:
+    assert equal(noted(two, "drawn"), noted(two, "drawn again"))
+    running = [name for name in noted(two, "drawn") if "running" in name]
+    assert running and all(torch.equal(noted(two, "drawn")[n], noted(two, "drawn", 1)[n]) for n in running)
+
+
+def test_begun_by_two_a_training_ends_alone_and_begun_alone_by_two(two: Path, tmp_path: Path) -> None:
+    whole = plain_network(PLAIN)
+    run(whole, tmp_path, PLAIN, Weighted(22))
+    data, model = Weighted(22), plain_network(PLAIN)
+    run(model, two / "two, then one", PLAIN, data)
+    assert close(model.state_dict(), whole.state_dict())
+    assert close(noted(two, "one, then two")["weights"], whole.state_dict())
+
+
+def test_what_stops_one_process_stops_both_at_the_same_step(two: Path) -> None:
+    assert {torch.load(two / f"why-{rank}.pt") for rank in (0, 1)} == {"the time budget is used up"}
+
+
+def test_a_batch_that_not_all_devices_hold_is_made_smaller_on_all(two: Path) -> None:
+    for rank in (0, 1):
+        assert noted(two, "decisions", rank) == {"batch": [16, 2], "said": [None, "the second", "0"], "most": 6}
+
+
+def test_the_stage_gives_the_model_that_one_process_gives(two: Path, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    alone = trained(tmp_path, "stage", **EVERYTHING | {"network": {"dropout": 0.0}})
+    one, both = (read_model(path)[1] for path in (alone, two / "stage/model.safetensors"))
+    assert one == both
+
+
+def test_predictions_of_two_processes_are_those_of_one_to_the_bit(two: Path, tmp_path: Path) -> None:
+    out = tmp_path / "predictions.parquet"
+    (tmp_path / "parts").mkdir()
+    places = two / "slices.parquet", [two / "shard-0.parquet"]
+    predict_slices([two / "one.safetensors"], *places, out, tmp_path / "parts", config=PREDICT)
+    assert out.read_bytes() == (two / "predictions.parquet").read_bytes()
+
+
+def test_a_process_that_is_killed_ends_the_training_with_its_name_and_no_step_is_lost(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(faults.VARIABLE, "peer-step:4")
+    with pytest.raises(CspineError, match=r"process 2 of 2 was killed by SIGKILL; is memory short\?; .* goes on"):
+        in_two("training_with_a_death", tmp_path)
+    monkeypatch.delenv(faults.VARIABLE)
+    saved = torch.load(sorted(tmp_path.glob("step-*.pt"))[-1], weights_only=True)
+    assert saved["progress"]["total_steps"] in (3, 4)
+    in_two("training_with_a_death", tmp_path)
+    ended = torch.load(sorted(tmp_path.glob("step-*.pt"))[-1], weights_only=True)
+    whole = torch.load(sorted((two / "drawn").glob("step-*.pt"))[-1], weights_only=True)
+    assert equal(ended["network"], whole["network"]) and equal(ended["average"], whole["average"])
+
+
+def test_an_error_of_another_process_is_told_by_the_first(tmp_path: Path) -> None:
+    with pytest.raises(CspineError, match=r"(?s)process 2 of 2: .*a bug of the second"):
+        in_two("failing", tmp_path)
+    assert peers.size() == 1
+
+
+@pytest.mark.parametrize("examples", range(2, 13))
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_every_example_of_a_batch_counts_once_whoever_has_it(examples: int, processes: int, parts: int) -> None:
+    batch = Batch(12, -(-parts // processes) * processes, processes)
+    blend = blend_of(examples, 0.4, torch.device("cpu"), 7)
+    assert blend is not None
+    counted: list[int] = []
+    for rank in range(processes):
+        share = batch.share(rank, examples, blend)
+        own = share.places[: share.parts[-1].stop]
+        assert min(part.stop - part.start for part in share.parts) >= min(2, examples)
+        assert share.blend is not None
+        partners = [share.places[i] for i in share.blend.partner.tolist()]
+        assert partners == [int(blend.partner[i]) for i in own]
+        counted += own if share.counts else []
+    assert sorted(counted) == list(range(examples))
+    shares = [batch.share(rank, examples, blend) for rank in range(processes)]
+    assert len({len(share.parts) for share in shares}) == 1  # nobody waits for a pass that another does not make
