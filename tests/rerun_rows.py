@@ -284,6 +284,7 @@ ROWS = [
     Row("store.max_gb", "1", NOTHING),
     Row("store.key_versions", "[torch]", MODELS),
     Row("runtime.device", "cpu", NOTHING),
+    Row("runtime.devices", "2", NOTHING),
     Row("runtime.checkpoint_minutes", "1", NOTHING),
     Row("runtime.checkpoint_steps", "1", NOTHING),
     Row("runtime.loader_workers", "1", NOTHING),

@@ -7,7 +7,10 @@ held against themselves.
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,13 @@ import torch
 
 from cspine import budget, faults, peers, runtime
 from cspine.batching import Batch
+from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.mixup import blend_of
 from cspine.models import read_model
 from cspine.stages.predict_slices import predict_slices
-from small_trainings import EVERYTHING, trained, write_files
-from training_makers import equal
+from small_trainings import AUGMENT, EVERYTHING, FILES, NETWORK, trained, write_files
+from training_makers import config_of, equal
 from two_processes import EXACT, PLAIN, PREDICT, Weighted, in_two, paused, plain_network, run
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
@@ -46,6 +50,17 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         paused(folder / "one, then two", PLAIN, 13)
         in_two("everything", folder)
     return folder
+
+
+def command(files: Path) -> list[str]:
+    """The command line of the training that ``two`` has done with the stage's function."""
+    training = asdict(config_of(**EVERYTHING))
+    config = {"family": "slice_cnn", "view": "slice", "seed": 7, "network": NETWORK, "training": training}
+    words = ["train", "--training-set", str(files / "training_set.parquet"), "--shards", str(files / "shard-0.parquet")]
+    words += [
+        word for name, file in zip(("model", "history", "state"), FILES, strict=True) for word in (f"--{name}", file)
+    ]
+    return [*words, "--config", json.dumps(config | {"augment": AUGMENT})]
 
 
 def noted(folder: Path, name: str, rank: int = 0) -> Any:
@@ -104,7 +119,7 @@ def test_a_batch_that_not_all_devices_hold_is_made_smaller_on_all(two: Path) -> 
 
 def test_the_stage_gives_the_model_that_one_process_gives(two: Path, tmp_path: Path) -> None:
     write_files(tmp_path)
-    alone = trained(tmp_path, "stage", **EVERYTHING | {"network": {"dropout": 0.0}})
+    alone = trained(tmp_path, "stage", **EVERYTHING)
     one, both = (read_model(path)[1] for path in (alone, two / "stage/model.safetensors"))
     assert one == both
 
@@ -117,19 +132,22 @@ def test_predictions_of_two_processes_are_those_of_one_to_the_bit(two: Path, tmp
     assert out.read_bytes() == (two / "predictions.parquet").read_bytes()
 
 
-def test_a_process_that_is_killed_ends_the_training_with_its_name_and_no_step_is_lost(
-    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_is_killed_ends_the_job_with_its_name_and_the_same_command_ends_in_the_same_bytes(
+    two: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(faults.VARIABLE, "peer-step:4")
-    with pytest.raises(CspineError, match=r"process 2 of 2 was killed by SIGKILL; is memory short\?; .* goes on"):
-        in_two("training_with_a_death", tmp_path)
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu", "devices": 2}')
+    monkeypatch.setenv(faults.VARIABLE, "peer-step:3")
+    assert main(command(two)) == 1
+    said = capfd.readouterr().err
+    assert re.search(r"process 2 of 2 was killed by SIGKILL; is memory short\?; .* the same command goes on", said)
+    steps = int(re.search(r"another process is gone; saved after step (\d)", said)[1])  # type: ignore[index]
+    assert steps in (2, 3) and said.count("train: 2 processes, each with its part of every batch of 32") == 1
     monkeypatch.delenv(faults.VARIABLE)
-    saved = torch.load(sorted(tmp_path.glob("step-*.pt"))[-1], weights_only=True)
-    assert saved["progress"]["total_steps"] in (3, 4)
-    in_two("training_with_a_death", tmp_path)
-    ended = torch.load(sorted(tmp_path.glob("step-*.pt"))[-1], weights_only=True)
-    whole = torch.load(sorted((two / "drawn").glob("step-*.pt"))[-1], weights_only=True)
-    assert equal(ended["network"], whole["network"]) and equal(ended["average"], whole["average"])
+    assert main(command(two)) == 0
+    assert f"({steps} steps done)" in capfd.readouterr().err
+    assert Path("model.safetensors").read_bytes() == (two / "stage/model.safetensors").read_bytes()
+    (done,) = Path("work/train").glob("*/done.json")
+    assert json.loads(done.read_text())["device"] == "2 x cpu"
 
 
 def test_an_error_of_another_process_is_told_by_the_first(tmp_path: Path) -> None:

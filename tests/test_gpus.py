@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cspine import gpu_pool, gpus, pausing, running, runtime
+from cspine import gpu_pool, gpus, pausing, peers, running, runtime
 from cspine.cli import main
 from cspine.errors import CspineError
 from cspine.signature import known_stages, signature_of
@@ -99,6 +99,56 @@ def test_two_processes_get_two_gpus_and_a_third_that_of_the_one_that_is_killed(
     second.send_signal(signal.SIGKILL)
     assert line(third.stdout) == seen[second]
     assert line(third.stderr).endswith("one of 2") and first.poll() is None
+
+
+def test_two_gpus_of_one_job_are_its_two_processes_and_another_job_waits_for_both(
+    machine: Machine, holder: Callable[[], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine(TWO)
+    (tmp_path / "stop").write_text("by a test")
+    for wanted in (2, "auto"):
+        with gpu_pool.gpus_for("train", wanted) as places:
+            assert [place[gpus.VISIBLE][:8] for place in places] == ["GPU-aaaa", "GPU-bbbb"]
+            assert os.environ[gpus.VISIBLE] == places[0][gpus.VISIBLE]
+    first = holder()
+    line(first.stdout)
+    monkeypatch.setenv(pausing.STOP, str(tmp_path / "stop"))
+    with pytest.raises(pausing.Paused), gpu_pool.gpus_for("train", 2):
+        raise AssertionError("a GPU of another")
+    with gpu_pool.gpus_for("train"):
+        assert os.environ[gpus.VISIBLE].startswith("GPU-bbbb")  # which the one that waited in vain has not kept
+
+
+def test_more_devices_than_there_are_is_answered_with_their_number(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(TWO)
+    with pytest.raises(CspineError, match=r"runtime.devices: 3, but this job can choose from 2 GPUs"):
+        gpu_pool.gpus_for("train", 3).__enter__()
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv(gpus.VISIBLE, "1")
+    with pytest.raises(CspineError, match=r"runtime.devices: 2, but this job can choose from 1 GPU "):
+        gpu_pool.gpus_for("train", 2).__enter__()
+
+
+def test_on_a_cpu_as_many_processes_as_are_asked_for_and_auto_is_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(TWO)
+    monkeypatch.setenv(runtime.VARIABLE, '{"device": "cpu"}')
+    for wanted, count in ((1, 1), (3, 3), ("auto", 1)):
+        with gpu_pool.gpus_for("train", wanted) as places:
+            assert places == [{}] * count
+
+
+def test_where_torchrun_has_started_the_processes_none_is_started_and_no_gpu_chosen(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine(TWO)
+    monkeypatch.setenv(peers.SIZE, "4")
+    with gpu_pool.gpus_for("train", 2) as places:
+        assert places == [{}] and gpus.VISIBLE not in os.environ
+    assert not (tmp_path / "asked").exists()
 
 
 def test_a_gpu_is_free_again_when_the_stage_has_ended(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:

@@ -89,14 +89,8 @@ def everything(folder: Path) -> None:
     os.environ[budget.VARIABLE] = ""
     _trainings(folder)
     _decisions(folder)
-    trained(folder, "stage", **EVERYTHING | {"network": {"dropout": 0.0}})
+    trained(folder, "stage", **EVERYTHING)
     _predictions(folder)
-
-
-def training_with_a_death(folder: Path) -> None:
-    """A training of which one process may be killed (``CSPINE_FAULT=peer-step:4``)."""
-    with joined() as group:
-        run(network(), folder, DRAWN, Weighted(22), group)
 
 
 def failing(folder: Path) -> None:

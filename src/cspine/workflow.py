@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from cspine import blocks, budget, project_files, queueing, runs, runtime, terminal, tracking, wall_time
+from cspine import blocks, budget, gpus, project_files, queueing, runs, runtime, terminal, tracking, wall_time
 from cspine.config import complete_config, read_yaml
 from cspine.endings import Ending
 from cspine.fingerprint import fingerprint, remember
@@ -49,6 +49,8 @@ class Plan:
         self._elsewhere = _executor(sys.argv[1:]) not in HERE
         self.gpu = gpu_of_a_job(self.config["runtime"]["device"], self._elsewhere)
         self._set_environment(base)
+        #: processes of a training or a prediction, a device each
+        self.devices = devices_of_a_job(self.config["runtime"]["devices"])
         self._name_earlier_sessions(Path(workflow.workdir_init), workflow.is_main_process)
         self._ending: Ending | None = None
         self._looks = _only_looks(sys.argv[1:])
@@ -149,6 +151,11 @@ def gpu_of_a_job(device: str, elsewhere: bool) -> int:
     """
     on_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
     return 0 if on_cpu and not elsewhere else 1
+
+
+def devices_of_a_job(wanted: int | str) -> int:
+    """How many devices a training takes (``runtime.devices``); ``auto``: all GPUs to be seen from here, or one."""
+    return max(1, len(gpus.choice())) if wanted == "auto" else int(wanted)
 
 
 def targets_of(argv: list[str]) -> set[str]:

@@ -156,10 +156,10 @@ rule train:
         f"logs/benchmarks/train/{FOLD_ROUND}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
+    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"] * PLAN.devices
     resources:
-        mem_mb=4000,
-        gpu=PLAN.gpu,
+        mem_mb=4000 * PLAN.devices,
+        gpu=PLAN.gpu * PLAN.devices,
     params:
         weights=option("weights"),
         init_from=option("init_from"),
@@ -212,10 +212,10 @@ rule predict_slices:
         method=methods_of("slice"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"]
+    threads: lambda wildcards: part_of_round(wildcards)["training"]["threads"] * PLAN.devices
     resources:
-        mem_mb=4000,
-        gpu=PLAN.gpu,
+        mem_mb=4000 * PLAN.devices,
+        gpu=PLAN.gpu * PLAN.devices,
     params:
         config=block_of("predict_slices"),
         code=code_of("predict_slices"),
@@ -243,10 +243,10 @@ rule predict_studies:
         method=methods_of("vertebra", "study"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: block_of_round(wildcards)["training"]["threads"]
+    threads: lambda wildcards: block_of_round(wildcards)["training"]["threads"] * PLAN.devices
     resources:
-        mem_mb=4000,
-        gpu=PLAN.gpu,
+        mem_mb=4000 * PLAN.devices,
+        gpu=PLAN.gpu * PLAN.devices,
     params:
         vertebrae=option("vertebrae"),
         config=block_of("predict_studies"),

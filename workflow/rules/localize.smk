@@ -82,7 +82,7 @@ use rule train as train_localizer with:
         f"logs/train/{FOLD_INNER}.txt",
     benchmark:
         f"logs/benchmarks/train/{FOLD_INNER}.tsv"
-    threads: lambda wildcards: localizer_of(wildcards)["training"]["threads"]
+    threads: lambda wildcards: localizer_of(wildcards)["training"]["threads"] * PLAN.devices
 
 
 rule predict_localizer:
