@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,18 @@ from cspine import budget, faults, peers, runtime
 from cspine.batching import Batch
 from cspine.cli import main
 from cspine.errors import CspineError
+from cspine.methods import volume_cnn
 from cspine.mixup import blend_of
-from cspine.models import read_model
+from cspine.models import read_model, save_model
 from cspine.stages.predict_slices import predict_slices
+from cspine.studies import LABELS, UID
+from cspine.tables import read_table, write_table
+from small_cohort import studies_table, study
+from small_cubes import NETWORK as VOLUMES
+from small_cubes import write_cubes
 from small_trainings import AUGMENT, EVERYTHING, FILES, NETWORK, trained, write_files
 from training_makers import config_of, equal
-from two_processes import EXACT, PLAIN, PREDICT, Weighted, in_two, paused, plain_network, run
+from two_processes import EXACT, PLAIN, PREDICT, Weighted, in_two, paused, plain_network, run, studies_predicted
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 COARSE = {"a scaled loss": {"rtol": 2e-2, "atol": 2e-3}}  # fp16 has three digits
@@ -48,8 +57,19 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_files(folder)
         trained(folder, "alone", epochs=1).rename(folder / "one.safetensors")
         paused(folder / "one, then two", PLAIN, 13)
+        write_studies(folder / "volumes")
         in_two("everything", folder)
     return folder
+
+
+def write_studies(folder: Path) -> None:
+    """Studies as cubes, one more without pixels, and a network that judges them."""
+    folder.mkdir()
+    uids = write_cubes(folder)[UID]
+    write_table(studies_table(*(study(uid) for uid in [*uids, "9"])), folder / "studies.parquet")
+    torch.manual_seed(0)
+    description = {"family": "volume_cnn", "view": "volume", "network": VOLUMES, "outputs": list(LABELS)}
+    save_model(volume_cnn.build(volume_cnn.NetworkConfig(**VOLUMES)), folder / "model.safetensors", description)
 
 
 def command(files: Path) -> list[str]:
@@ -130,6 +150,10 @@ def test_predictions_of_two_processes_are_those_of_one_to_the_bit(two: Path, tmp
     places = two / "slices.parquet", [two / "shard-0.parquet"]
     predict_slices([two / "one.safetensors"], *places, out, tmp_path / "parts", config=PREDICT)
     assert out.read_bytes() == (two / "predictions.parquet").read_bytes()
+    write_studies(tmp_path / "volumes")
+    studies = studies_predicted(tmp_path / "volumes")
+    assert studies.read_bytes() == (two / "volumes/predictions.parquet").read_bytes()
+    assert read_table(studies)["C3"].nunique() == 6 and read_table(studies)["C3"].isna().sum() == 1
 
 
 def test_a_process_that_is_killed_ends_the_job_with_its_name_and_the_same_command_ends_in_the_same_bytes(
@@ -148,6 +172,24 @@ def test_a_process_that_is_killed_ends_the_job_with_its_name_and_the_same_comman
     assert Path("model.safetensors").read_bytes() == (two / "stage/model.safetensors").read_bytes()
     (done,) = Path("work/train").glob("*/done.json")
     assert json.loads(done.read_text())["device"] == "2 x cpu"
+
+
+@pytest.mark.slow  # each of four processes imports torch anew
+def test_stopped_by_a_signal_both_save_and_torchrun_goes_on_to_the_same_bytes(two: Path, workplace: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", runtime.VARIABLE: '{"device": "cpu", "devices": 2}'}
+    python = [sys.executable, "-m"]
+    stopped = subprocess.run(
+        [*python, "cspine", *command(two)],
+        env=environment | {faults.VARIABLE: "train-step:2:SIGTERM"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert stopped.returncode == 75 and "train: paused at 2 of 4 steps: asked to stop (SIGTERM)" in stopped.stderr
+    torchrun = [*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cspine"]
+    ended = subprocess.run([*torchrun, *command(two)], env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("(2 steps done)") == ended.stderr.count("train: done in") == 1
+    assert Path("model.safetensors").read_bytes() == (two / "stage/model.safetensors").read_bytes()
+    again = subprocess.run([*torchrun, *command(two)], env=environment, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0 and again.stderr.count("found in the store") == 1
 
 
 def test_an_error_of_another_process_is_told_by_the_first(tmp_path: Path) -> None:

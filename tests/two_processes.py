@@ -20,6 +20,7 @@ from cspine.distributed import ALONE, Group, joined
 from cspine.losses import FractureLoss
 from cspine.pausing import Paused
 from cspine.stages.predict_slices import PredictConfig, predict_slices
+from cspine.stages.predict_studies import PredictStudiesConfig, predict_studies
 from cspine.tracking import Silent
 from cspine.training import Task, Trained, fit
 from cspine.training_config import TrainingConfig
@@ -84,6 +85,16 @@ def paused(folder: Path, config: TrainingConfig, ends_at: int, group: Group = AL
     raise AssertionError("not paused")
 
 
+def studies_predicted(folder: Path) -> Path:
+    """The predictions of volumes.safetensors for the studies in ``folder``; another one there has no pixels."""
+    out, parts = folder / "predictions.parquet", folder / "parts"
+    parts.mkdir(exist_ok=True)
+    how = PredictStudiesConfig("volume_cnn", "volume", 4, "fp32", 1)
+    models, shards = [folder / "model.safetensors"], [folder / "shard-0.parquet"]
+    predict_studies(models, folder / "studies.parquet", shards, out, parts, config=how)
+    return out
+
+
 def everything(folder: Path) -> None:
     """All that the tests want of two processes; what comes of it is in ``folder``."""
     os.environ[budget.VARIABLE] = ""
@@ -136,6 +147,7 @@ def _predictions(folder: Path) -> None:
     parts.mkdir(exist_ok=True)
     models, slices, shards = [folder / "one.safetensors"], folder / "slices.parquet", [folder / "shard-0.parquet"]
     predict_slices(models, slices, shards, out, parts, config=PREDICT)
+    studies_predicted(folder / "volumes")
 
 
 def _note(folder: Path, name: str, what: Any) -> None:
