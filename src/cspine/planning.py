@@ -106,11 +106,11 @@ def jobs_of(line: CommandLine) -> list[Job]:
     call += ["--quiet", "host", "--dry-run", "--printshellcmds", "--forceall", "--cores", "1", *line.words()]
     done = subprocess.run(call, cwd=line.start, capture_output=True, text=True)
     if done.returncode:
-        raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(_complaint(done.stdout + done.stderr)))
+        raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(complaint(done.stdout + done.stderr)))
     return [Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(done.stdout))]
 
 
-def _complaint(printed: str) -> list[str]:
+def complaint(printed: str) -> list[str]:
     """The error in what Snakemake printed, without what it says about every plan."""
     lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("Using workflow specific")]
     first = next((i for i, line in enumerate(lines) if re.search(r"Exception|Error|error:", line)), 0)

@@ -16,6 +16,9 @@ from cspine import bars, terminal
 
 #: beside an unfinished result: task, done, total, unit, rate (units a second), time, and where there is one a note
 STANDING = "progress.json"
+TIMED = "CSPINE_TIMED"  #: where it is set, every report is also a line of ``folder``/timings.jsonl: `cspine plan` listens
+TIMINGS = "timings.jsonl"
+BEGINS = "begins"  #: the task of the first of these lines: what comes before it is imports
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_BARS = 0.1
 _streams: list[TextIO] = []
@@ -94,6 +97,7 @@ def report(task: str, done: int, total: int, unit: str = "items", note: str = ""
     if _hushed:
         return
     now = time.monotonic()
+    timed(task, done, aside)
     start, first = _started.setdefault(task, (now, done))
     rate = (done - first) / (now - start) if now > start else 0.0
     standing = {"task": task, "done": done, "total": total, "unit": unit, "rate": float(f"{rate:.4g}")}
@@ -109,6 +113,18 @@ def report(task: str, done: int, total: int, unit: str = "items", note: str = ""
     _tell(standing, last=done >= total, silent=aside and task not in _last)
     for folder in _folders:
         keep(folder)
+
+
+def timed(task: str, done: int = 0, aside: bool = False) -> None:
+    """Write down when this was reached, in seconds, CPU seconds and MB of memory; only where ``TIMED`` is set."""
+    if TIMED not in os.environ:
+        return
+    from cspine.store.costs import spent
+
+    line = json.dumps({"task": task, "done": done, "aside": aside, "at": time.monotonic(), **spent()})
+    for folder in _folders:
+        with (folder / TIMINGS).open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
 
 def _tell(standing: dict[str, Any], last: bool, silent: bool) -> None:

@@ -86,8 +86,10 @@ def _call(job: Job, kept: TextIO, places: Sequence[peers.Environment]) -> None:
     faulthandler.enable(kept)
     try:
         stage, arguments = job.signature.stage, typed_arguments(job)
+        function = function_of(stage)
+        progress.timed(progress.BEGINS)
         with peers.beside(f"cspine.stages.{stage}:{stage}", arguments, places):
-            function_of(stage)(**arguments)
+            function(**arguments)
     except CspineError as error:
         print(f"error: {error}", file=kept)  # the command line says it to the person and to the rule's log
         raise

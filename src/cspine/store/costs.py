@@ -62,14 +62,21 @@ class Meter:
             self._write()
 
     def _write(self) -> None:
-        own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, kB on Linux (getrusage(2))
         record = {
             "host": host(),
             "start": round(self.start, 1),
             "seconds": round(time.time() - self.start, 2),
-            "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),
-            "peak_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
+            **spent(),
         }
         with contextlib.suppress(OSError):  # a full disk: the stage has more important things to write
             self.path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def spent() -> dict[str, float]:
+    """CPU seconds of this process and of those it waited for, and the largest memory (MB) that one of them held."""
+    own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, kB on Linux (getrusage(2))
+    return {
+        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),
+        "peak_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
+    }
