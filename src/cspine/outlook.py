@@ -29,7 +29,7 @@ def outlook(now: Present) -> list[str]:
     Raises:
         CspineError: Snakemake cannot plan, or the targets belong to another folder.
     """
-    _check_place(now)
+    check_place(now)
     jobs = planning.jobs_of(now.line)
     wiring = {path: job.inputs for job in jobs for paths in job.outputs.values() for path in paths}
     stale = receipts.stale_outputs(RESULTS, now.block, now.root, wiring.get)
@@ -37,7 +37,8 @@ def outlook(now: Present) -> list[str]:
     return ["", *_rows(marks), *told("to go on or to run", _named(marks)), *_time(marks)]
 
 
-def _check_place(now: Present) -> None:
+def check_place(now: Present) -> None:
+    """Raise a CspineError where this is not the folder that the targets work in."""
     if not (now.line.base / "Snakefile").is_file() or (now.line.start == Path() and not Path("Snakefile").is_file()):
         raise CspineError(
             "no run is recorded here; ask in the folder of the Snakefile, or of an experiment that has run"

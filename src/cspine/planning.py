@@ -94,8 +94,12 @@ class Content:
     file: Path | None
 
 
-def jobs_of(line: CommandLine) -> list[Job]:
+def jobs_of(line: CommandLine, cores: int = 1) -> list[Job]:
     """Every job that the targets of ``line`` stand on, whether its outputs are there or not.
+
+    Args:
+        line: the run's.
+        cores: that it will be given, which caps the workers of a job.
 
     Raises:
         CspineError: Snakemake cannot plan; the message is its own.
@@ -103,7 +107,7 @@ def jobs_of(line: CommandLine) -> list[Job]:
     call = [sys.executable, "-m", "snakemake", "--snakefile", str((line.base / "Snakefile").resolve())]
     # by default Snakemake asks for the inputs' sizes, and fails where a link leads to nothing
     call += ["--default-resources", "mem_mb=1", "disk_mb=1"]
-    call += ["--quiet", "host", "--dry-run", "--printshellcmds", "--forceall", "--cores", "1", *line.words()]
+    call += ["--quiet", "host", "--dry-run", "--printshellcmds", "--forceall", "--cores", str(cores), *line.words()]
     done = subprocess.run(call, cwd=line.start, capture_output=True, text=True)
     if done.returncode:
         raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(complaint(done.stdout + done.stderr)))

@@ -9,6 +9,7 @@ import copy
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from cspine.planning import complaint
 
 STUDIES, TEST_STUDIES, SEGMENTED = 24, 6, 6  # fewer, and a role of a fold may stay empty
 FOLDS = 3
-STEPS = 6  # of each training; the first is a warm-up
+STEPS = 4  # of each training; the first is a warm-up
 #: of a phantom that stands in for real data: small, since reading is measured on the real files
-SMALL = {"studies": STUDIES, "test_studies": TEST_STUDIES, "segmented": SEGMENTED, "pixels": 64, "slices": [16, 20]}
+SMALL = {"studies": 16, "test_studies": 3, "segmented": 6, "pixels": 64, "slices": [16, 16]}
 CONFIG = "rehearsal.yaml"
 STAND_IN = "stand-in-"  # of the names of weights files that are made up
 
@@ -95,7 +96,7 @@ def _unfetched(block: Config) -> Config:
     return merged(block, {"network": {"weights": "none"}}) if "weights" in block.get("network", {}) else block
 
 
-def rehearse(config: Config, base: Path, targets: tuple[str, ...], folder: Path) -> str:
+def rehearse(config: Config, base: Path, targets: tuple[str, ...], folder: Path) -> tuple[str, float]:
     """Run the targets on the rehearsal's config in ``folder``; what fails is left out, the rest goes on.
 
     One job at a time: what runs beside a job would be measured with it.
@@ -107,8 +108,9 @@ def rehearse(config: Config, base: Path, targets: tuple[str, ...], folder: Path)
         folder: where it may write.
 
     Returns:
-        What went wrong, in Snakemake's words; "" when nothing did.
+        What went wrong, in Snakemake's words ("" when nothing did), and the seconds it took.
     """
+    begun = time.monotonic()
     small = rehearsal_config(config)
     (folder / CONFIG).write_text(yaml.safe_dump(small, sort_keys=False), encoding="utf-8")
     if needed := weights_needed(small):
@@ -124,7 +126,8 @@ def rehearse(config: Config, base: Path, targets: tuple[str, ...], folder: Path)
     (folder / "printed.txt").write_text(printed, encoding="utf-8")
     if not any((folder / "work").glob("*/*/done.json")):
         raise CspineError("plan: nothing of the rehearsal could be run:\n  " + "\n  ".join(complaint(printed)))
-    return "\n".join(complaint(printed)) if done.returncode else ""
+    wrong = "; ".join(complaint(printed)[:3]) if done.returncode else ""
+    return wrong, time.monotonic() - begun
 
 
 def _followed(done: subprocess.Popen[str]) -> Iterator[str]:

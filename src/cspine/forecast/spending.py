@@ -4,8 +4,8 @@ Every figure is DRAWS numbers that it may be: its mean is the estimate, its midd
 are sums of draws. Four things make them differ:
 
 - the pieces of a stage (steps, batches, studies) are drawn again with replacement, since so few were seen;
-- of a stage of tables, which ends too soon to be split, the share that grows with the data may be anything from none
-  to all;
+- stages of tables end too soon to be split: they are measured again on copies of their rows (``forecast.copies``), to
+  50 ms; of one for which that fails the share that grows with the data may be anything from none to all;
 - a run is never as fast as the one before: every stage has a factor of its own, lognormal with BETWEEN_RUNS;
 - what is read of real files is drawn by study (``forecast.reading``).
 """
@@ -22,8 +22,9 @@ import numpy as np
 
 from cspine import progress
 from cspine.bootstrap import Floats, interval
-from cspine.forecast.units import Work
+from cspine.forecast.units import Rows, Work
 from cspine.hashing import seed_of
+from cspine.studies import UID
 
 DRAWS = 1000
 BETWEEN_RUNS = 0.1  # ASSUME: standard deviation of the logarithm, what caches, clocks and neighbours make of a time
@@ -61,7 +62,8 @@ class Spending:
         fixed: whatever its units: imports, building the network, saving.
         pieces: by all its units, which are ``units_of`` it; of a training by all its steps.
         judging: of a training by its evaluations.
-        memory: largest MB before it began, and at the end.
+        memory: the largest MB it held.
+        grows_mb: MB that as many rows again add; 0 where that is not known, or memory does not grow.
         size: bytes of its outputs.
         batch: examples of a step; 0 of other stages.
         watched: examples of the role select.
@@ -72,8 +74,9 @@ class Spending:
     fixed: Amount
     pieces: Amount
     judging: Amount
-    memory: tuple[float, float]
+    memory: float
     size: int
+    grows_mb: float = 0.0
     batch: int = 0
     watched: int = 0
     device: str = "cpu"
@@ -107,16 +110,17 @@ def spending(done: dict[str, Any], events: Sequence[dict[str, Any]], batch: int 
         pieces = _drawn(steps, draws)
         if work.stage not in ("train", "predict_slices", "predict_studies", "predict_localizer"):
             pieces[:, 1] = np.minimum(pieces[:, 0], whole[1])  # worker processes are counted when they have ended
-        judging = _drawn([steps[-1], *asides], draws) if asides else nothing
+        judging = _drawn([{**steps[-1], "done": 0}, *asides], draws) if asides else nothing
     else:  # imported, then done at once
-        pieces = draws.random((DRAWS, 1)) * np.maximum(0, whole - [_before(begins, whole, done), begins["cpu_seconds"]])
+        pieces = draws.random((DRAWS, 1)) * np.maximum(0, whole - [_before(begins, whole), begins["cpu_seconds"]])
         judging = nothing
     fixed = np.maximum(0, whole - pieces - judging)
     luck = np.exp(draws.normal(0, BETWEEN_RUNS, (DRAWS, 1)))
     amounts = [Amount(part[:, 0], part[:, 1]) for part in (fixed * luck, pieces * luck, judging * luck)]
     size = sum(output["size"] for listed in done["outputs"].values() for output in listed)
-    memory = (begins["peak_mb"], done["costs"]["peak_mb"])
-    return Spending(work, *amounts, memory, size, batch, watched, done.get("device", "cpu"))
+    return Spending(
+        work, *amounts, done["costs"]["peak_mb"], size, batch=batch, watched=watched, device=done.get("device", "cpu")
+    )
 
 
 def told(draws: Floats) -> tuple[float, float, float]:
@@ -128,7 +132,7 @@ def _on_the_way(events: Sequence[dict[str, Any]], aside: bool) -> list[dict[str,
     return [event for event in events if event["task"] != progress.BEGINS and event["aside"] == aside]
 
 
-def _before(begins: dict[str, Any], whole: Any, done: dict[str, Any]) -> float:
+def _before(begins: dict[str, Any], whole: Any) -> float:
     """Seconds before the stage's function was called: the CPU seconds of that, or all there were."""
     return min(float(whole[0]), begins["cpu_seconds"])
 
@@ -151,10 +155,18 @@ def _drawn(events: Sequence[dict[str, Any]], draws: np.random.Generator) -> Any:
 
 def _of_training(folder: Path, place: Path, done: dict[str, Any]) -> dict[str, int]:
     """Batch and watched examples of a training, from its model's header and its training set."""
-    import pyarrow.parquet as pq
-
     from cspine.model_headers import read_header
 
     header = read_header(place / "model.safetensors")
-    roles = pq.read_table(folder / done["inputs"]["training_set"][0]["path"], columns=["role"])["role"].to_pylist()
-    return {"batch": int(header["training"]["batch_size"]), "watched": roles.count("select")}
+    rows = rows_in(folder / done["inputs"]["training_set"][0]["path"], done["config"]["family"])
+    return {"batch": int(header["training"]["batch_size"]), "watched": round(rows.watched)}
+
+
+def rows_in(path: Path, family: str) -> Rows:
+    """Examples of each role in a training set; a family that reads whole studies has one of each study."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["role", UID]).to_pandas()
+    if family == "volume_segmenter":
+        table = table.drop_duplicates(UID)
+    return Rows(*(float((table["role"] == role).sum()) for role in ("train", "select")))

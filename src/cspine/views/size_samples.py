@@ -67,7 +67,21 @@ def read_sample(root: Path, shards: Mapping[str, Sequence[Path]], forms: Sequenc
         forms: in which the slices are encoded; one at least.
         seed: of the draw.
     """
-    studies = listed_studies(shards)
+    return sample_of(root, listed_studies(shards), sum(map(len, shards.values())), forms, seed)[0]
+
+
+def sample_of(
+    root: Path, studies: Sequence[ListedStudy], shards: int, forms: Sequence[Form], seed: int
+) -> tuple[SizeSample, list[StudySizes]]:
+    """The sample, and what each of its studies gave.
+
+    Args:
+        root: the raw folder.
+        studies: all that it lists, of both cohorts.
+        shards: files that a cache of them will have.
+        forms: in which the slices are encoded; one at least.
+        seed: of the draw.
+    """
     drawn = draw_files(studies, seed)
     jobs = [StudyJob(root / COHORTS[s.cohort] / s.uid, tuple((name, 0) for name in s.files)) for s in drawn]
     found = measured(jobs, sizes_of, tuple(forms), "plan_cache")
@@ -79,8 +93,8 @@ def read_sample(root: Path, shards: Mapping[str, Sequence[Path]], forms: Sequenc
         SampledStudy(s.cohort, listed[s.cohort, s.uid], len(s.files), len(f.rows), f.sizes or (0,) * len(forms))
         for s, f in zip(drawn, found, strict=True)
     ]
-    files = {cohort: sum(len(s.files) for s in studies if s.cohort == cohort) for cohort in shards}
-    return gathered(files, of_studies, found, footer, sum(map(len, shards.values())), len(forms))
+    files = {cohort: sum(len(s.files) for s in studies if s.cohort == cohort) for cohort in COHORTS}
+    return gathered(files, of_studies, found, footer, shards, len(forms)), found
 
 
 def listed_studies(shards: Mapping[str, Sequence[Path]]) -> list[ListedStudy]:
