@@ -14,6 +14,7 @@ localrules:
     pseudo_quality,
     pseudo_pages,
     report,
+    plan,
 
 
 rule submission:
@@ -153,3 +154,14 @@ rule report:
         "../../envs/tables.yaml"
     shell:
         "(echo; cat {input.score}; echo; echo '{input.page} is ready: open it in a browser.') | tee {log}"
+
+
+rule plan:
+    """What the whole run will take, measured in small on this machine: hours, GB, sessions; results/plan.txt."""
+    log:
+        "logs/plan.txt",
+    conda:
+        "../../envs/torch.yaml"
+    threads: workflow.cores
+    shell:
+        "python -m cspine plan --cores {threads} | tee {log}"

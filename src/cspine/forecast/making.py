@@ -19,7 +19,7 @@ from cspine.forecast.expected import Sample, Scale
 from cspine.forecast.facts import Facts, facts_of_folder, facts_of_phantom, listed
 from cspine.forecast.forecast import Machine, figures, forecast, rows
 from cspine.forecast.reading import Reading, read_masks, read_view
-from cspine.forecast.rehearsal import rehearsal_config, rehearse
+from cspine.forecast.rehearsal import pseudo_labels_of, rehearsal_config, rehearse
 from cspine.forecast.spending import Spending, spendings
 from cspine.forecast.tables import slopes_of, with_slopes
 from cspine.hashing import seed_of
@@ -51,7 +51,7 @@ def made(now: Present, targets: tuple[str, ...], folder: Path, cores: int, gpus:
     marks = _marks(now, jobs)
     whole, readings, per_voxel = _data(now.config, jobs)
     small = rehearsal_config(now.config)
-    wrong, seconds = rehearse(now.config, now.line.base, targets, folder)
+    wrong, seconds = rehearse(now.config, now.line.base, (*targets, *pseudo_labels_of(jobs)), folder)
     say("plan: stages of tables again, on copies of their rows")
     subprocess.run([sys.executable, "-m", "cspine.forecast.copies", str(folder)], check=False)
     spent = with_slopes(spendings(folder), slopes_of(folder))

@@ -10,17 +10,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cspine import progress
+from cspine.amounts import pairs_of
 from cspine.errors import CspineError
 from cspine.layers import ABSENT, Config, is_phantom, merged
 from cspine.methods.registry import unit_of
-from cspine.planning import complaint
+from cspine.planning import Job, complaint
 
 STUDIES, TEST_STUDIES, SEGMENTED = 24, 6, 6  # fewer, and a role of a fold may stay empty
 FOLDS = 3
@@ -85,6 +86,8 @@ def _brief(block: Config) -> Config:
         if name in block:
             block[name] = [_unfetched(merged(one, {"training": training} if "training" in one else {}))
                            for one in block[name]]  # fmt: skip
+    if block.get("rounds", 1) > 1 and not any("network" in block.get(name, {}) for name in ("teacher", "student")):
+        block["rounds"] = 1  # a later round teaches the same network; its pseudo-labels are asked for by name
     if Path(str(block.get("init_from", "none"))).suffix:  # a file of this machine
         block["init_from"] = "none"
     if unit_of(block["family"]) != "slice":  # keys that its schema does not know
@@ -94,6 +97,12 @@ def _brief(block: Config) -> Config:
 
 def _unfetched(block: Config) -> Config:
     return merged(block, {"network": {"weights": "none"}}) if "weights" in block.get("network", {}) else block
+
+
+def pseudo_labels_of(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """What a rehearsal of one round is asked for besides the targets: the pseudo-labels of the run's methods."""
+    methods = {pairs_of(job.at)["method"] for job in jobs if job.stage == "pseudo_label"}
+    return tuple(f"results/{method}/fold-0/round-0/pseudo_labels.parquet" for method in sorted(methods))
 
 
 def rehearse(config: Config, base: Path, targets: tuple[str, ...], folder: Path) -> tuple[str, float]:

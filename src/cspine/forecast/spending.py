@@ -116,10 +116,17 @@ def spending(done: dict[str, Any], events: Sequence[dict[str, Any]], batch: int 
         judging = nothing
     fixed = np.maximum(0, whole - pieces - judging)
     luck = np.exp(draws.normal(0, BETWEEN_RUNS, (DRAWS, 1)))
-    amounts = [Amount(part[:, 0], part[:, 1]) for part in (fixed * luck, pieces * luck, judging * luck)]
-    size = sum(output["size"] for listed in done["outputs"].values() for output in listed)
+    fixed, pieces, judging = fixed * luck, pieces * luck, judging * luck
     return Spending(
-        work, *amounts, done["costs"]["peak_mb"], size, batch=batch, watched=watched, device=done.get("device", "cpu")
+        work=work,
+        fixed=Amount(fixed[:, 0], fixed[:, 1]),
+        pieces=Amount(pieces[:, 0], pieces[:, 1]),
+        judging=Amount(judging[:, 0], judging[:, 1]),
+        memory=done["costs"]["peak_mb"],
+        size=sum(output["size"] for listed in done["outputs"].values() for output in listed),
+        batch=batch,
+        watched=watched,
+        device=done.get("device", "cpu"),
     )
 
 
