@@ -29,6 +29,7 @@ from cspine.layers import Config, merged
 from cspine.phantom.plans import PhantomConfig
 from cspine.planning import HIT, RUN, Job, Mark
 from cspine.present import SCHEMA
+from cspine.signature import signature_of
 from cspine.stages.make_phantom import make_phantom
 from smoke_projects import ROOT, checkout
 
@@ -53,8 +54,10 @@ def spent(stage: str, at: str = "", fixed: float = 1.0, pieces: float = 2.0, **m
     return Spending(Work(stage, at, {}), amount(fixed), amount(pieces), **{**nothing, **more})
 
 
-def job(stage: str, at: str = "", block: Config | None = None, **paths: str) -> Job:
-    words = [word for name, path in paths.items() for word in (f"--{name.replace('_', '-')}", path)]
+def job(stage: str, at: str = "", block: Config | None = None) -> Job:
+    """A planned job whose paths lead nowhere."""
+    needed = [p.name for p in signature_of(stage).parameters if p.kind not in ("Scratch", "config") and not p.optional]
+    words = [word for name in needed for word in (f"--{name.replace('_', '-')}", f"nowhere/{stage}/{name}")]
     return Job((stage, *words, "--config", json.dumps(block or {}), "--at", at))
 
 
@@ -62,7 +65,7 @@ def sample(*spendings: Spending, **more: Any) -> Sample:
     return Sample(spendings, Scale(FACTS, config()), {}, **more)
 
 
-# -- units ---------------------------------------------------------------------------------------------------------------
+# -- units -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_shard_has_its_part_of_its_cohorts_files() -> None:
@@ -102,7 +105,7 @@ def test_the_phantoms_facts_are_those_of_the_folder_that_it_becomes(tmp_path: Pa
     assert facts_of_folder(root, listed(root), subset=0.5).files["train"] == round(found.files["train"] / 2)
 
 
-# -- splitting what a job took ------------------------------------------------------------------------------------------
+# -- splitting what a job took -----------------------------------------------------------------------------------------
 
 
 def events(*reports: tuple[str, int, bool, float]) -> list[dict[str, Any]]:
@@ -159,7 +162,7 @@ def test_a_copy_has_the_rows_of_other_studies(tmp_path: Path) -> None:
     assert rows["row_id"][2] == f"{uid}02_C1" and rows["z"] == [3, 3, 3]
 
 
-# -- the sum -------------------------------------------------------------------------------------------------------------
+# -- the sum -----------------------------------------------------------------------------------------------------------
 
 
 def test_four_times_the_rows_take_what_is_fixed_once_and_four_times_the_rest() -> None:
@@ -173,7 +176,7 @@ def test_a_training_is_scaled_by_the_examples_it_is_shown_and_watched_on() -> No
     training = {"epochs": 2, "epoch_steps": 10, "batch_size": 8, "threads": 2}
     like = spent("train", PLACE, judging=amount(0.5), batch=8, watched=100)
     block = {"family": "slice_cnn", "training": training}
-    one = expected(job("train", PLACE, block, training_set="none.parquet"), Scale(FOUR, config()), sample(like))
+    one = expected(job("train", PLACE, block), Scale(FOUR, config()), sample(like))
     watched = rows_of(Work("train", PLACE, {}), FOUR, config()).watched
     assert told(one.amount.seconds)[0] == pytest.approx(1 + 2 * (20 / STEPS) + 0.5 * 2 * watched / 100)
     assert one.cores == 2 and not one.gpu
@@ -201,8 +204,8 @@ def small_forecast(kind: str = RUN, **given: Any) -> Any:
     whole = Scale(FOUR, config())
     jobs = [job("ingest", "view=slice,cohort=train,shard=0"), job("index")]
     marks = [Mark(jobs[0], kind), Mark(jobs[1], RUN)]
-    likes = [spent("ingest", "view=slice,cohort=train,shard=0"), spent("index"), spent("ingest", "view=slice,cohort=test,shard=0")]  # fmt: skip
-    return forecast(marks, whole, sample(*likes, **given), Machine(cores=1, gpus=0))
+    likes = [spent("ingest", f"view=slice,cohort={cohort},shard=0") for cohort in ("train", "test")]
+    return forecast(marks, whole, sample(*likes, spent("index"), **given), Machine(cores=1, gpus=0))
 
 
 def test_what_is_in_the_store_takes_no_time_but_its_room() -> None:
@@ -219,7 +222,7 @@ def test_the_text_is_no_wider_than_it_says() -> None:
     assert max(map(len, text.splitlines())) <= texts.COLUMNS and "! up to 40.0 h" in text
 
 
-# -- limits --------------------------------------------------------------------------------------------------------------
+# -- limits ------------------------------------------------------------------------------------------------------------
 
 WITHIN: dict[str, Any] = {
     "hours": {"high": 5.0}, "network_hours": {"high": 4.0}, "network_device": "cuda:0", "cache_gb": {"high": 15.0},
@@ -247,7 +250,7 @@ def test_a_broken_limit_names_the_key_to_change(broken: dict[str, Any], key: str
     assert key in warned
 
 
-# -- the rehearsal -------------------------------------------------------------------------------------------------------
+# -- the rehearsal -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("presets", [(), ("smoke",), ("rsna",), ("own-data",)])
