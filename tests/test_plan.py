@@ -20,7 +20,7 @@ from cspine.forecast.copies import copied
 from cspine.forecast.expected import Sample, Scale, expected
 from cspine.forecast.facts import Facts, facts_of_folder, facts_of_phantom, listed
 from cspine.forecast.forecast import Machine, figures, forecast
-from cspine.forecast.rehearsal import STEPS, pseudo_labels_of, rehearsal_config
+from cspine.forecast.rehearsal import PHANTOM_STEPS, STEPS, pseudo_labels_of, rehearsal_config
 from cspine.forecast.schedule import Slot, laid_out
 from cspine.forecast.spending import DRAWS, NOTHING, Amount, Spending, spending, told
 from cspine.forecast.tables import Slope, with_slopes
@@ -174,7 +174,7 @@ def test_four_times_the_rows_take_what_is_fixed_once_and_four_times_the_rest() -
 
 def test_a_training_is_scaled_by_the_examples_it_is_shown_and_watched_on() -> None:
     training = {"epochs": 2, "epoch_steps": 10, "batch_size": 8, "threads": 2}
-    like = spent("train", PLACE, judging=amount(0.5), batch=8, watched=100)
+    like = spent("train", PLACE, judging=amount(0.5), steps=STEPS, batch=8, watched=100)
     block = {"family": "slice_cnn", "training": training}
     one = expected(job("train", PLACE, block), Scale(FOUR, config()), sample(like))
     watched = rows_of(Work("train", PLACE, {}), FOUR, config()).watched
@@ -258,8 +258,9 @@ def test_a_rehearsals_config_is_one_that_a_run_takes(presets: tuple[str, ...]) -
     small = rehearsal_config(config(*presets))
     taken = complete_config(merged(read_yaml(ROOT / "config.yaml"), small), read_yaml(ROOT / SCHEMA))
     assert taken["data"]["root"] == "data/phantom" and taken["folds"]["run"] == [0]
+    steps = STEPS if "rsna" in presets or "own-data" in presets else PHANTOM_STEPS
     for name, block in taken["methods"].items():
-        assert block["training"]["epochs"] * block["training"]["epoch_steps"] == STEPS, name
+        assert block["training"]["epochs"] * block["training"]["epoch_steps"] == steps, name
         assert block["network"]["weights"] != "hub", name
         assert block["network"]["name"] == config(*presets)["methods"][name]["network"]["name"], name
 

@@ -121,12 +121,13 @@ def timed(task: str, done: int = 0, aside: bool = False) -> None:
     """Write down when this was reached, in seconds, CPU seconds and MB of memory; only where ``TIMED`` is set."""
     if TIMED not in os.environ:
         return
-    from cspine.store.costs import spent
+    from cspine.store.costs import spent, spent_by_workers
 
-    line = json.dumps({"task": task, "done": done, "aside": aside, "at": time.monotonic(), **spent()})
+    line = {"task": task, "done": done, "aside": aside, "at": time.monotonic(), **spent()}
+    line["cpu_seconds"] = round(line["cpu_seconds"] + spent_by_workers(), 2)
     for folder in _folders:
         with (folder / TIMINGS).open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+            stream.write(json.dumps(line) + "\n")
 
 
 def _tell(standing: dict[str, Any], last: bool, silent: bool) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from cspine.bootstrap import Floats
 from cspine.forecast.facts import Facts
 from cspine.forecast.reading import Reading
-from cspine.forecast.rehearsal import STEPS
 from cspine.forecast.spending import DRAWS, NOTHING, Amount, Spending, rows_in
 from cspine.forecast.units import Rows, Work, batch_of, examples_of, rows_of, units_of
 from cspine.layers import Config
@@ -109,7 +108,7 @@ def _training(job: Job, work: Work, like: Spending, whole: Scale, small: Scale) 
     batch = batch_of(work, rows, like.device.startswith("cuda"))
     examples, watched = examples_of(work, rows, batch)
     judged = like.judging.times(watched / like.watched) if like.watched else NOTHING
-    return like.pieces.times(examples / (STEPS * like.batch)) + judged
+    return like.pieces.times(examples / (like.steps * like.batch)) + judged
 
 
 def rows_known(job: Job, family: str) -> Rows | None:

@@ -25,7 +25,7 @@ from cspine.planning import Job, complaint
 
 STUDIES, TEST_STUDIES, SEGMENTED = 24, 6, 6  # fewer, and a role of a fold may stay empty
 FOLDS = 3
-STEPS = 4  # of each training; the first is a warm-up
+STEPS, PHANTOM_STEPS = 4, 16  # of each training on real data, where networks are large, and on a phantom
 #: of a phantom that stands in for real data: small, since reading is measured on the real files
 SMALL = {"studies": 16, "test_studies": 3, "segmented": 6, "pixels": 64, "slices": [16, 16]}
 CONFIG = "rehearsal.yaml"
@@ -38,7 +38,7 @@ def rehearsal_config(config: Config) -> Config:
     Args:
         config: of the run, complete.
     """
-    small = copy.deepcopy(config)
+    small, steps = copy.deepcopy(config), PHANTOM_STEPS if is_phantom(config) else STEPS
     small["data"] = {**small["data"], "root": "data/phantom", "subset": 1.0, "shards": 1}
     small["phantom"] |= _phantom_like(config)
     small["folds"] |= {"count": min(FOLDS, small["folds"]["count"]), "run": [0]}
@@ -50,7 +50,7 @@ def rehearsal_config(config: Config) -> Config:
     for view in small["views"].values():
         view["max_gb"] = 0
     for kind in ("localizers", "methods"):
-        small[kind] = {name: _brief(block) for name, block in small[kind].items()}
+        small[kind] = {name: _brief(block, steps) for name, block in small[kind].items()}
     return small
 
 
@@ -73,9 +73,9 @@ def _phantom_like(config: Config) -> Config:
     }
 
 
-def _brief(block: Config) -> Config:
+def _brief(block: Config, steps: int) -> Config:
     """A method's or localizer's block with few steps, and nothing fetched: weights cost the same whatever they are."""
-    training = {"epochs": 1, "epoch_steps": STEPS, "patience": 0, "warmup_steps": 0}
+    training = {"epochs": 1, "epoch_steps": steps, "patience": 0, "warmup_steps": 0}
     net = block["network"]
     fetched = f"{STAND_IN}{net['name']}.safetensors" if net.get("trainable") == "head" else "none"
     block = merged(block, {"training": training, "network": {"weights": fetched}})

@@ -28,6 +28,7 @@ from cspine.studies import UID
 
 DRAWS = 1000
 BETWEEN_RUNS = 0.1  # ASSUME: standard deviation of the logarithm, what caches, clocks and neighbours make of a time
+WARM_UP = 4  # one in so many pieces comes first and is left out: caches are cold
 #: stages whose reports follow their work, piece by piece
 IN_PIECES = (
     "make_phantom", "ingest", "ingest_crops", "ingest_volumes", "label_presence", "lay_masks", "train",
@@ -65,6 +66,7 @@ class Spending:
         memory: the largest MB it held.
         grows_mb: MB that as many rows again add; 0 where that is not known, or memory does not grow.
         size: bytes of its outputs.
+        steps: pieces that were done.
         batch: examples of a step; 0 of other stages.
         watched: examples of the role select.
         device: what it computed on.
@@ -77,6 +79,7 @@ class Spending:
     memory: float
     size: int
     grows_mb: float = 0.0
+    steps: int = 0
     batch: int = 0
     watched: int = 0
     device: str = "cpu"
@@ -107,9 +110,7 @@ def spending(done: dict[str, Any], events: Sequence[dict[str, Any]], batch: int 
     begins, steps, asides = events[0], _on_the_way(events, aside=False), _on_the_way(events, aside=True)
     nothing = np.zeros((DRAWS, 2))
     if work.stage in IN_PIECES and len(steps) > 2:
-        pieces = _drawn(steps, draws)
-        if work.stage not in ("train", "predict_slices", "predict_studies", "predict_localizer"):
-            pieces[:, 1] = np.minimum(pieces[:, 0], whole[1])  # worker processes are counted when they have ended
+        pieces = _drawn(steps[len(steps) // WARM_UP :], draws)
         judging = _drawn([{**steps[-1], "done": 0}, *asides], draws) if asides else nothing
     else:  # imported, then done at once
         pieces = draws.random((DRAWS, 1)) * np.maximum(0, whole - [_before(begins, whole), begins["cpu_seconds"]])
@@ -124,6 +125,7 @@ def spending(done: dict[str, Any], events: Sequence[dict[str, Any]], batch: int 
         judging=Amount(judging[:, 0], judging[:, 1]),
         memory=done["costs"]["peak_mb"],
         size=sum(output["size"] for listed in done["outputs"].values() for output in listed),
+        steps=int(steps[-1]["done"]) if steps else 0,
         batch=batch,
         watched=watched,
         device=done.get("device", "cpu"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import sys
 import threading
@@ -80,3 +81,25 @@ def spent() -> dict[str, float]:
         "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 2),
         "peak_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
     }
+
+
+def spent_by_workers() -> float:
+    """CPU seconds of worker processes that are still at work, which nobody has waited for; 0 where /proc has none."""
+    return sum(_seconds_of(child) for child in _children(os.getpid()))
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process, and theirs (proc(5): /proc/<pid>/task/<tid>/children)."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, listed.read_text(encoding="ascii").split())
+    return [*found, *(grandchild for child in found for grandchild in _children(child))]
+
+
+def _seconds_of(pid: int) -> float:
+    try:  # proc(5): fields 14 and 15, in ticks; the name in field 2 may hold blanks
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
