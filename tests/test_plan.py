@@ -96,7 +96,14 @@ def test_an_epoch_is_its_steps_or_a_pass_over_the_rows(epoch_steps: int, shown: 
 
 
 def test_the_phantoms_facts_are_those_of_the_folder_that_it_becomes(tmp_path: Path) -> None:
-    block = {"studies": 4, "test_studies": 1, "segmented": 1, "pixels": 32, "slices": [16, 16], "boxed_share": 1.0}
+    block: dict[str, Any] = {
+        "studies": 4,
+        "test_studies": 1,
+        "segmented": 1,
+        "pixels": 32,
+        "slices": [16, 16],
+        "boxed_share": 1,
+    }
     root = tmp_path / "data"
     make_phantom(root, tmp_path / "truth", tmp_path / "manifest.csv", config=PhantomConfig(seed=3, **block))
     found, planned = facts_of_folder(root, listed(root)), facts_of_phantom(block, seed=3)

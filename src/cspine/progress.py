@@ -123,8 +123,9 @@ def timed(task: str, done: int = 0, aside: bool = False) -> None:
         return
     from cspine.store.costs import spent, spent_by_workers
 
-    line = {"task": task, "done": done, "aside": aside, "at": time.monotonic(), **spent()}
-    line["cpu_seconds"] = round(line["cpu_seconds"] + spent_by_workers(), 2)
+    cost = spent()
+    cost["cpu_seconds"] = round(cost["cpu_seconds"] + spent_by_workers(), 2)
+    line = {"task": task, "done": done, "aside": aside, "at": time.monotonic(), **cost}
     for folder in _folders:
         with (folder / TIMINGS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
