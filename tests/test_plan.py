@@ -221,6 +221,15 @@ def test_what_is_in_the_store_takes_no_time_but_its_room() -> None:
     assert told(there.whole)[0] == pytest.approx(18) and told(there.cache)[0] == told(made.cache)[0] == 4000
 
 
+def test_a_new_study_is_read_and_predicted_by_the_model_of_every_fold() -> None:
+    ingested = [spent("ingest", f"view=slice,cohort={cohort},shard=0") for cohort in ("train", "test")]
+    many = Scale(FACTS, config(folds={"count": 5, "run": [0, 1, 2]}))
+    marks = [Mark(job("ingest", "view=slice,cohort=train,shard=0"), RUN)]
+    given = sample(*ingested, spent("predict_slices", PLACE, pieces=50.0))  # of round 0, the submitted one is round 1
+    one = forecast(marks, many, given, Machine(cores=2, gpus=0))
+    assert told(one.study)[0] == pytest.approx(100 * (4 / 5000) / 2 + 3 * 100 * 50 / 5000)
+
+
 def test_the_text_is_no_wider_than_it_says() -> None:
     found = small_forecast()
     numbers = figures(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 TARGETS = {
     "submission": "the whole chain: results/submission.csv and its score",
     "audit": "what is wrong with the data, and what a run will do about it: results/audit.html",
-    "plan": "what the whole run will take: hours, GB, sessions, Kaggle's limits; measured in small, in two minutes",
+    "plan": "what the whole run will take: hours, GB, sessions, Kaggle's limits; measured in small, in minutes",
     "cache": "read the CT once: pixel cache and index, before any training",
     "views": "every view of the config: slices, crops around the spine (with its localizer), volumes",
     "bundle": "the models with all that `cspine predict` needs elsewhere: results/bundle/",

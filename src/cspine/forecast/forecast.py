@@ -12,8 +12,8 @@ from cspine.bootstrap import Floats
 from cspine.forecast.expected import Expected, Sample, Scale, expected
 from cspine.forecast.limits import SESSION_HOURS
 from cspine.forecast.schedule import Slot, laid_out, needs_of
-from cspine.forecast.spending import DRAWS, told
-from cspine.layers import localizers_to_judge
+from cspine.forecast.spending import DRAWS, Spending, told
+from cspine.layers import Config, localizers_to_judge
 from cspine.planning import HIT, IN_PLACE, Mark
 
 LAYOUTS = 100  # of the draws, so many are laid out over the cores: what they tell differs little
@@ -155,15 +155,18 @@ def _of_a_study(whole: Scale, sample: Sample, machine: Machine) -> Floats:
         slices = sum(sample.small.facts.files[one.work.wildcards["cohort"]] for one in ingested)
         found = _sum(one.pieces.seconds for one in ingested) / max(1, slices) * files
     found = found / max(1, min(machine.cores, 4))
-    small, last = sample.small.facts, str(config["methods"][method]["rounds"] - 1)
-    for one in sample.spent:
-        of = one.work.wildcards
-        own = one.work.stage in PREDICTING and of.get("method") == method and of.get("round") == last
-        asked = one.work.stage == "predict_localizer" and of.get("localizer") in localizers_to_judge(config, method)
-        if own or asked:
-            per_slice = one.pieces.seconds / small.slices
-            found = found + per_slice * files * folds
+    for one in _judging(method, config, sample):
+        found = found + one.pieces.seconds / sample.small.facts.slices * files * folds
     return found
+
+
+def _judging(method: str, config: Config, sample: Sample) -> list[Spending]:
+    """What was rehearsed of the predictions that a new study goes through: the last round's, and the localizers'."""
+    own = [one for one in sample.spent if one.work.stage in PREDICTING and one.work.wildcards["method"] == method]
+    own = sorted(own, key=lambda one: int(one.work.wildcards["round"]))[-1:]
+    asked = localizers_to_judge(config, method)
+    localizing = [one for one in sample.spent if one.work.stage == "predict_localizer"]
+    return own + [one for one in localizing if one.work.wildcards["localizer"] in asked]
 
 
 def _sum(some: Any) -> Floats:

@@ -30,6 +30,7 @@ from cspine.present import Present
 from cspine.progress import say
 from cspine.store import receipts
 
+BUSY = 0.7  # of a core; alone, most stages use all of one
 READS = ("ingest", "ingest_crops", "ingest_volumes", "plan_cache", "plan_crops", "plan_volumes")
 
 
@@ -61,7 +62,8 @@ def made(now: Present, targets: tuple[str, ...], folder: Path, cores: int, gpus:
     found = forecast(marks, whole, sample, machine)
     numbers = figures(found)
     warned = limits.warnings(numbers, now.config, whole.facts, found.encodings)
-    text = texts.words(found, numbers, machine, warned, _notes(whole.facts, readings, wrong, seconds, found.unmeasured))
+    notes = [*_busy(spent), *_notes(whole.facts, readings, wrong, seconds, found.unmeasured)]
+    text = texts.words(found, numbers, machine, warned, notes)
     _write(place, text, {"targets": targets, **numbers, "warnings": warned}, rows(found))
     return text
 
@@ -103,6 +105,18 @@ def _overhead(spent: Sequence[Spending], seconds: float) -> float:
     """Seconds of a job that it does not count itself: Snakemake, Python's start, the lookup."""
     own = sum(float((one.fixed + one.pieces + one.judging).seconds.mean()) for one in spent)
     return max(0.0, seconds - own) / max(1, len(spent))
+
+
+def _busy(spent: Sequence[Spending]) -> list[str]:
+    """A word of caution where the rehearsal had to share the machine: its hours are then those of a slower one."""
+    whole = [one.fixed + one.pieces + one.judging for one in spent if one.device == "cpu"]
+    got = sum(float(one.cpu.mean()) for one in whole) / max(1e-9, sum(float(one.seconds.mean()) for one in whole))
+    if got >= BUSY:
+        return []
+    return [
+        f"other work was going on: the rehearsal got {got:.0%} of a core where it could have used one or more. CPU "
+        "time is right all the same, hours are those of a machine as busy; plan again when it is idle"
+    ]
 
 
 def _notes(
