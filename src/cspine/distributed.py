@@ -198,5 +198,7 @@ def _begin() -> None:
             f"{peers.SIZE} is {peers.size()}, but the processes cannot find each other: {error}; expected RANK, "
             "WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them"
         ) from error
-    if on_gpu:  # a kernel that waits for a dead process's gradient waits for ever
-        peers.when_one_fails(dist.distributed_c10d._abort_process_group)
+    # older versions of torch have no such function: there NCCL's own timeout ends it
+    abort = getattr(dist.distributed_c10d, "_abort_process_group", None)
+    if on_gpu and abort is not None:  # a kernel that waits for a dead process's gradient waits for ever
+        peers.when_one_fails(abort)
