@@ -17,6 +17,7 @@ from cspine.errors import CspineError
 from cspine.hashing import file_digest
 from cspine.signature import known_stages, signature_of
 from cspine.store import locks
+from cspine.store.contents import Contents
 from cspine.store.wiring import rewired
 from cspine.tables import read_table, write_table
 
@@ -185,5 +186,5 @@ def test_every_stage_explains_its_call(stage: str, capsys: pytest.CaptureFixture
 
 def test_the_output_of_a_stage_that_is_gone_is_made_again_where_a_rule_writes_and_left_alone_elsewhere() -> None:
     done = {"stage": "predict", "inputs": {}}  # what predict_slices was called once
-    assert rewired(done, {"model": [Path("model.safetensors")]}) == "the stage predict that made it is gone"
-    assert rewired(done, {}) is None
+    assert rewired(done, {"model": [Path("model.safetensors")]}, Contents()) == "the stage predict that made it is gone"
+    assert rewired(done, {}, Contents()) is None

@@ -22,6 +22,7 @@ from cspine.errors import CspineError
 from cspine.present import CommandLine
 from cspine.signature import Signature, signature_of
 from cspine.store import adoption, elsewhere, locks
+from cspine.store.contents import Contents
 from cspine.store.holdings import held
 
 IN_PLACE, HIT, RESUME, RUN, UNKNOWN = "in place", "hit", "resume", "run", "unknown"
@@ -133,6 +134,7 @@ class Marks:
         self.jobs, self._stale = jobs, set(stale)
         self._maker = {path: job for job in jobs for paths in job.outputs.values() for path in paths}
         self._known: dict[Job, Mark] = {}
+        self._contents = Contents()
 
     def needed(self) -> list[Mark]:
         """The marks of all jobs that a run would have: what nothing makes use of any more is left out.
@@ -175,7 +177,8 @@ class Marks:
         maker = self._maker.get(path)
         mark = self.of(maker) if maker else None
         if maker is None or mark is None or mark.kind == IN_PLACE:
-            return Content(store.content_digest(path), path) if path.exists() else None
+            digest = self._contents.at(path)
+            return Content(digest, path) if digest is not None else None
         if mark.done is None or mark.folder is None:
             return None
         parameter, position = next((n, ps.index(path)) for n, ps in maker.outputs.items() if path in ps)

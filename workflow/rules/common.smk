@@ -93,7 +93,7 @@ def views_of(kind):
 
 def shards(view, cohorts=COHORTS, suffix=".parquet"):
     """The cache files of a view."""
-    return expand(f"results/cache/{view}/{{cohort}}/shard-{{shard}}{suffix}", cohort=cohorts, shard=SHARDS)
+    return [f"results/cache/{view}/{cohort}/shard-{shard}{suffix}" for cohort in cohorts for shard in SHARDS]
 
 
 def view_of(method):
@@ -281,7 +281,7 @@ def masks_for(wildcards):
 
 def mask_shards(view):
     """The labelled voxels of the segmented studies in the geometry of a view."""
-    return expand(f"results/masks/{view}/shard-{{shard}}.parquet", shard=SHARDS)
+    return [f"results/masks/{view}/shard-{shard}.parquet" for shard in SHARDS]
 
 
 def block_of_round(wildcards):

@@ -13,6 +13,7 @@ from cspine.layers import Config
 from cspine.present import present
 from cspine.signature import signature_of
 from cspine.store import adoption, receipts
+from cspine.store.contents import Contents
 from cspine.store.differing import departures
 from cspine.store.holdings import Held
 
@@ -80,7 +81,7 @@ def _adopt(stage: str, at: str, found: list[Held], config: Config) -> bool:
 def _against(held: Held, at: str, config: Config) -> list[str]:
     """What differs from the present, in words; "code: …" is the one kind that can be adopted."""
     found = departures(held.record, at, lambda stage, **where: blocks.block(config, stage, **where))
-    found += [f"input {path} changed" for path in receipts.changed_inputs(held.record, at)]
+    found += [f"input {path} changed" for path in receipts.changed_inputs(held.record, at, Contents())]
     root = receipts.other_root(held.record, Path(config["data"]["root"]))
     return [*found, root] if root else found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from cspine import amounts, store
 from cspine.errors import CspineError
 from cspine.store import receipts
+from cspine.store.contents import Contents
 from cspine.store.differing import Block, departures
 from cspine.store.holdings import Held, at_place, inputs_at
 from cspine.store.wiring import Wiring
@@ -41,6 +42,7 @@ class Causes:
 
     def __init__(self, found: list[Held], block: Block, root: Path, wiring: Wiring = lambda path: None) -> None:
         self.block, self.root, self.wiring = block, root, wiring
+        self._contents = Contents()
         self._by_digest: dict[str, list[Held]] = {}
         for held in found:
             for digest in held.digests:
@@ -89,9 +91,8 @@ class Causes:
         producers = [self.of(*producer, path) for producer in self.producers(path, digest)]
         if producers and (causes := min(producers, key=len)):
             return causes
-        if path.exists():
-            same = store.content_digest(path) == digest
-            return [] if same else [Cause(held.stage, at, f"input {path}: its content changed")]
+        if (there := self._contents.at(path)) is not None:
+            return [] if there == digest else [Cause(held.stage, at, f"input {path}: its content changed")]
         return (
             [] if producers else [Cause(held.stage, at, f"input {path}: it is gone, and so is the result it came from")]
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from cspine import store
 from cspine.cli import call
 from cspine.errors import CspineError
+from cspine.store.contents import Contents
 from cspine.store.differing import Block, departures
 from cspine.store.holdings import at_place, inputs_at
 from cspine.store.wiring import Wiring, rewired
@@ -45,21 +46,23 @@ def stale_outputs(results: Path, block: Block, root: Path, wiring: Wiring | None
         root: the present raw folder, for stages whose input is a folder; skipped where it is not mounted.
         wiring: gives the inputs that the present rules would make an output from, where the rules are known.
     """
-    made = dict(outputs(results))
+    made, contents = dict(outputs(results)), Contents()
     wired = {path: (wiring(path) if wiring else None) or {} for path in made}
     records = {folder: store.read_done(folder) for folder in set(made.values())}
     at = {path: _at(records[folder], path) for path, folder in made.items()}
+    jobs = {(made[path], at[path]) for path in made}  # of which many have several outputs, and some hundreds of inputs
+    inputs = {(folder, where): inputs_at(records[folder] or NOTHING, where) for folder, where in jobs}
     reasons = {
-        (folder, where): _why_stale(folder, records[folder], where, block, root)
-        for folder, where in {(made[path], at[path]) for path in made}
+        job: _why_stale(job[0], records[job[0]], job[1], block, root, _changed(inputs[job], contents)) for job in jobs
     }
     found = {}
     for path, folder in made.items():
         record = records[folder]
-        if why := reasons[folder, at[path]] or altered(path) or (rewired(record, wired[path]) if record else None):
+        other = rewired(record, wired[path], contents) if record and not reasons[folder, at[path]] else None
+        if why := reasons[folder, at[path]] or altered(path) or other:
             found[path] = Stale(path, folder.parent.name, why)
     made_from = {
-        path: {source for source, _ in inputs_at(records[folder] or NOTHING, at[path])}
+        path: {source for source, _ in inputs[folder, at[path]]}
         | {source for sources in wired[path].values() for source in sources}
         for path, folder in made.items()
     }
@@ -135,7 +138,9 @@ def altered(path: Path) -> str | None:
     return None
 
 
-def _why_stale(folder: Path, done: dict[str, Any] | None, at: str, block: Block, root: Path) -> str | None:
+def _why_stale(
+    folder: Path, done: dict[str, Any] | None, at: str, block: Block, root: Path, changed_inputs: Iterator[Path]
+) -> str | None:
     if done is None:
         return "its result is not in the store"
     try:
@@ -144,14 +149,18 @@ def _why_stale(folder: Path, done: dict[str, Any] | None, at: str, block: Block,
         return None  # the method or the stage is gone: nothing asks for this output
     if own := "; ".join(found) or store.damage(folder, done):
         return own
-    changed = next(changed_inputs(done, at), None)
+    changed = next(changed_inputs, None)
     return f"{changed} changed" if changed else other_root(done, root)
 
 
-def changed_inputs(record: dict[str, Any], at: str) -> Iterator[Path]:
+def changed_inputs(record: dict[str, Any], at: str, contents: Contents) -> Iterator[Path]:
     """The inputs of a result that are there and do not hold any more what it was made from."""
-    for path, digest in inputs_at(record, at):
-        if path.exists() and store.content_digest(path) != digest:
+    yield from _changed(inputs_at(record, at), contents)
+
+
+def _changed(inputs: Iterable[tuple[Path, str]], contents: Contents) -> Iterator[Path]:
+    for path, digest in inputs:
+        if contents.at(path) not in (None, digest):
             yield path
 
 

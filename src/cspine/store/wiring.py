@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cspine.signature import known_stages, signature_of
-from cspine.store.records import content_digest
+from cspine.signature import STAGES, signature_of
+from cspine.store.contents import Contents
 
 Inputs = dict[str, list[Path]]  # by parameter
 Wiring = Callable[[Path], Inputs | None]  # output -> the inputs it would be made from; None = no rule makes it
@@ -41,23 +41,24 @@ def wiring_of(workflow: Any) -> Wiring:
     return inputs
 
 
-def rewired(done: dict[str, Any], inputs: Inputs) -> str | None:
+def rewired(done: dict[str, Any], inputs: Inputs, contents: Contents) -> str | None:
     """Which parameters would be given other content than the result in ``done`` was made from, in words.
 
     An input that is not there is left to Snakemake: it is made, and what follows from it with it. A result of a stage
     that is gone, at a place where a rule of today writes, is another stage's now.
     """
-    if done["stage"] not in known_stages():
+    if not (STAGES / f"{done['stage']}.py").is_file():
         return f"the stage {done['stage']} that made it is gone" if inputs else None
     known = {p.name for p in signature_of(done["stage"]).of_kind("InPath")}
-    others = [name for name in sorted(known & inputs.keys()) if _differs(done["inputs"].get(name, []), inputs[name])]
+    others = [
+        name for name in sorted(known & inputs.keys()) if _differs(done["inputs"].get(name, []), inputs[name], contents)
+    ]
     return f"it is made from another {', '.join(others)} now" if others else None
 
 
-def _differs(recorded: list[dict[str, Any]], paths: list[Path]) -> bool:
-    if not all(path.exists() for path in paths):
-        return False
-    return [record["digest"] for record in recorded] != [content_digest(path) for path in paths]
+def _differs(recorded: list[dict[str, Any]], paths: list[Path], contents: Contents) -> bool:
+    found = [contents.at(path) for path in paths]
+    return None not in found and [record["digest"] for record in recorded] != found
 
 
 def _listed(value: Any) -> list[Any]:
