@@ -157,13 +157,16 @@ def resampled_aucs(
 
     Observations whose truth is NaN (unknown) count in none. Each positive one beats the negatives that score below it
     and half of those that tie, as often as both were drawn: one sort for all resamples, then sums over how often each
-    study was drawn.
+    study was drawn. Where a study has many observations its pairs with each other study are counted once instead. All
+    sums are of whole and half numbers, so both ways end in the same bits.
     """
     score, known = np.asarray(score, dtype=np.float64), _known(truth)
     order = np.argsort(score, kind="stable")
     order = order[known[order]]
     ordered, positive = score[order], (np.asarray(truth) == 1)[order]
     left, right = (np.searchsorted(ordered, ordered[positive], side=side) for side in ("left", "right"))
+    if study is not None and counts.shape[1] * len(left) <= counts.shape[0] * len(order):
+        return _aucs_by_pairs(counts, study[order], positive, left, right)
     found = []
     for drawn in drawn_in_order(counts, order if study is None else study[order]):
         negatives = np.zeros((len(drawn), len(order) + 1))
@@ -172,6 +175,30 @@ def resampled_aucs(
         won = (of_positives * (negatives[:, left] + negatives[:, right])).sum(axis=1) / 2
         found.append(divided(won, of_positives.sum(axis=1) * negatives[:, -1]))
     return np.concatenate(found)
+
+
+def _aucs_by_pairs(
+    counts: Floats,
+    study: NDArray[np.int64],
+    positive: NDArray[np.bool_],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> Floats:
+    """The same by the pairs that each study's positives win against each other study's negatives.
+
+    Args:
+        counts: (draws, studies).
+        study: (observations,) of each, by rising score; ``positive`` likewise.
+        left: (positives,) how many observations score below each; ``right``: not above it.
+    """
+    studies, of_positive = counts.shape[1], study[positive]
+    won = np.zeros((studies, studies))
+    for number in range(studies):
+        negatives = np.flatnonzero((study == number) & ~positive)
+        below = np.searchsorted(negatives, left) + np.searchsorted(negatives, right)
+        won[:, number] = np.bincount(of_positive, below / 2, studies)
+    positives, negatives = (np.bincount(study[which], minlength=studies) for which in (positive, ~positive))
+    return divided(((counts @ won) * counts).sum(axis=1), (counts @ positives) * (counts @ negatives))
 
 
 def drawn_in_order(counts: Floats, study: NDArray[np.int64]) -> Iterator[Floats]:

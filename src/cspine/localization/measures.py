@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cspine.bootstrap import Measured, auc, resampled_aucs
+from cspine.bootstrap import Measured, measured_auc
 from cspine.localization.anatomy import order_violations
 from cspine.localization.columns import BOX, DICE, LEVELS, RATIO, SHOWN
 from cspine.localization.ensembles import PRESENT
@@ -17,7 +17,6 @@ from cspine.metric import Floats
 from cspine.studies import PRESENCE, UID, VERTEBRAE
 
 MEAN = "mean"  #: stands for the mean over C1..C7 where a measure has a row for each
-MOST_AT_ONCE = 4_000_000  # slices x resamples of one AUC in memory: 32 MB, a few times
 
 Found = tuple[str, str, Measured]  # measure, level ("" where it has none), value
 
@@ -94,9 +93,7 @@ def measured(these: Compared, counts: Floats) -> Iterator[Found]:
 
 
 def _auc(these: Compared, truth: Floats, said: Floats, counts: Floats) -> Measured:
-    step = max(1, MOST_AT_ONCE // max(len(truth), 1))
-    parts = [counts[at : at + step][:, these.study] for at in range(0, len(counts), step)]
-    return Measured(auc(truth, said), np.concatenate([resampled_aucs(truth, said, part) for part in parts]))
+    return measured_auc(truth, said, counts, these.study)
 
 
 def _f1(these: Compared, truth: Floats, called: NDArray[np.bool_], counts: Floats) -> list[Measured]:

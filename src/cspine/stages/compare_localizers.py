@@ -10,11 +10,13 @@ import pandas as pd
 from cspine.bootstrap import multiplicities, resamples
 from cspine.errors import CspineError
 from cspine.folds import roles_of
+from cspine.localization.columns import BOX, RATIO, SHOWN
 from cspine.localization.comparison_texts import comparison_text
 from cspine.localization.measures import Compared, compared, measured
 from cspine.model_headers import read_header
 from cspine.progress import report, say
 from cspine.stage import InPath, OutPath
+from cspine.studies import PRESENCE, UID
 from cspine.tables import read_table, write_table
 
 COHORTS = ("segmented", "heldout")  #: all segmented studies of a fold, out of fold; those that it holds out
@@ -66,7 +68,7 @@ def compare_localizers(
     rows: list[dict[str, object]] = []
     runs, inner = len(config.folds_run), len(models) // len(config.localizers)
     for place, name in enumerate(config.localizers):
-        tables = [read_table(path) for path in localizations[place * runs : (place + 1) * runs]]
+        tables = [_of_segmented(path) for path in localizations[place * runs : (place + 1) * runs]]
         own = slice(place * inner, (place + 1) * inner)
         of_studies = pd.concat([read_table(path) for path in studies[own]], ignore_index=True)
         for cohort in COHORTS:
@@ -82,6 +84,12 @@ def compare_localizers(
     table.write_text(text, encoding="utf-8")
     for name in config.localizers:
         say(f"compare_localizers: {name}: {_sentence(found[found['localizer'] == name])}")
+
+
+def _of_segmented(path: InPath) -> pd.DataFrame:
+    """The rows of the studies that have a mask, without places that are not measured: a small part of the table."""
+    table = read_table(path, ["cohort", "source", UID, "z_index", *PRESENCE, *RATIO, *BOX, *SHOWN])
+    return table[table[UID].isin(table.loc[table["source"] == "mask", UID].unique())]
 
 
 def _studies(folds: pd.DataFrame, fold: int, cohort: str) -> set[str]:
