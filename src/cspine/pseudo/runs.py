@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,21 +46,32 @@ def in_one_run(score: Floats, log_length: Floats) -> Floats:
         score: (slices,) log of how much likelier what the model says is with the fracture in the slice than without.
         log_length: (longest,) log prior of a run of 1, 2, ... slices.
     """
-    slices = len(score)
+    slices, longest = len(score), min(len(score), len(log_length))
     sums = np.concatenate([[0.0], np.cumsum(score)])
-    weights = [
-        sums[length:] - sums[:-length] + log_length[length - 1] - np.log(slices - length + 1)
-        for length in range(1, min(slices, len(log_length)) + 1)
-    ]
-    highest = max(float(w.max()) for w in weights)
+    starts, ends, places = _all_runs(slices, longest)
+    weights = sums[ends] - sums[starts]
+    weights += np.repeat(log_length[:longest], places)
+    weights -= np.repeat(np.log(places), places)
+    weights -= weights.max()
+    np.exp(weights, out=weights)
     change = np.zeros(slices + 1)  # of the weight of the runs that hold a slice, from one slice to the next
-    total = 0.0
-    for length, logs in enumerate(weights, start=1):
-        weight = np.exp(logs - highest)
+    total, first = 0.0, 0
+    for length, count in enumerate(places.tolist(), start=1):
+        weight = weights[first : first + count]
         total += weight.sum()
-        change[: len(weight)] += weight
+        change[:count] += weight
         change[length:] -= weight
+        first += count
     return np.clip(np.cumsum(change)[:slices] / total, 0.0, 1.0)
+
+
+@lru_cache(maxsize=64)
+def _all_runs(slices: int, longest: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """First slices and ends of all runs of 1, 2, ... ``longest`` slices, the shortest first, and how many of each."""
+    lengths = np.arange(1, longest + 1)
+    places = slices - lengths + 1
+    starts = np.concatenate([np.arange(count, dtype=np.int32) for count in places])
+    return starts, starts + np.repeat(lengths, places).astype(np.int32), places
 
 
 def log_lengths(lengths: NDArray[np.int64] | list[int], longest: int) -> Floats:
