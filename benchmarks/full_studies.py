@@ -21,7 +21,7 @@ from cspine.studies import LABELS, VERTEBRAE
 
 #: Of the real training set, computed from its files; those of fractures are ``fracture_draws``'.
 STUDIES, SLICES, FRACTURED, BOXED, BOXES, SEGMENTED, REVERSED = 2_019, 711_601, 961, 235, 7_217, 87, 197
-SEGMENTED_BOXED = 40  # of the segmented studies
+SEGMENTED_BOXED, SEVERAL_BOXED = 40, 132  # boxed studies with a mask; with several fractured vertebrae
 MEDIAN_BOXES, MOST_BOXES = 24, 167  # of a boxed study
 ASKED, WITHOUT_FOLDER = 6, 3  #: studies of the public test.csv, and those of them that are not there
 NECK = (0.15, 0.85)  # where in the stack C1 begins and C7 ends: ASSUME, as all of the localizer's numbers
@@ -64,7 +64,7 @@ def real_studies(share: float, seed: int = 2022) -> list[Study]:
     count, fractured, boxed, boxes = (max(2, round(share * n)) for n in (STUDIES, FRACTURED, BOXED, BOXES))
     numbers = random.choice(np.arange(1, 32_768), count + ASKED, replace=False)
     slices = _shared_out(round(share * SLICES), random.lognormal(0, 0.35, count))
-    broken = dict(enumerate(draw_fractures(fractured, random)))
+    broken = dict(enumerate(_boxed_first(draw_fractures(fractured, random), boxed, round(share * SEVERAL_BOXED))))
     boxes_of = _shared_out(boxes, random.lognormal(0, 0.75, boxed).clip(2 / MEDIAN_BOXES, MOST_BOXES / MEDIAN_BOXES))
     whole = np.arange(fractured, count)
     inside = round(share * SEGMENTED_BOXED)
@@ -78,6 +78,13 @@ def real_studies(share: float, seed: int = 2022) -> list[Study]:
         made.append(_with_boxes(study, boxes_of[i]) if i < boxed else study)
     test = [Study(f"{UID_ROOT}.{n}", "test", 300, (), (), False, False) for n in numbers[count:]]
     return made + test
+
+
+def _boxed_first(fractures: list[tuple[int, ...]], boxed: int, several: int) -> list[tuple[int, ...]]:
+    """The fractures in an order whose first ``boxed`` hold ``several`` of more than one vertebra."""
+    many, single = ([levels for levels in fractures if (len(levels) > 1) == wanted] for wanted in (True, False))
+    first = many[:several] + single[: boxed - several]
+    return first + many[several:] + single[boxed - several :]
 
 
 def _shared_out(total: int, weights: np.ndarray) -> list[int]:
