@@ -19,7 +19,7 @@ UV     := $(shell sed -n 's/^ *"\(uv==[^"]*\)",$$/\1/p' pyproject.toml)
 MOVED  := $(if $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null)),moved)
 
 .DEFAULT_GOAL := help
-.PHONY: help env submission wheel test test-slow test-slurm slurm-packages test-gpu test-lowest torture benchmarks lint format clean moved
+.PHONY: help env submission wheel test test-slow test-slurm slurm-packages test-gpu test-lowest torture benchmarks full-scale lint format clean moved
 
 help: ## list the targets
 	@echo 'make TARGET [CORES=4] [ARGS="--configfile presets/smoke.yaml"] [PYTHON=python3.12]'
@@ -67,6 +67,9 @@ benchmarks: $(READY) ## compare runs, reading, the cache, the loader and predict
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/predict.py
+
+full-scale: $(READY) ## rehearse the full set without its pixels: every table stage, planning, and asking (an hour)
+	$(BIN)/python benchmarks/full_scale.py
 
 lint: $(READY) ## check style, types, the workflow's files and the pins; changes nothing
 	$(BIN)/ruff check .

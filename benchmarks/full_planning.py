@@ -35,7 +35,7 @@ def measure_planning(jobs: Sequence[Job], words: Sequence[str], say: Callable[[A
         words: targets and options of Snakemake.
         say: told of each as soon as it is known.
     """
-    snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", *words]
+    snakemake = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", *words]
     cspine = [sys.executable, "-m", "cspine"]
     found: list[Asked] = []
 

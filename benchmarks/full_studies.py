@@ -7,6 +7,7 @@ drawn. Nothing here is a picture.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def write_raw_folder(root: Path, studies: Sequence[Study], files: bool = True) -
         folder = root / COHORTS[study.cohort] / study.uid
         folder.mkdir(exist_ok=True)
         for z in range(study.slices if files else 0):
-            (folder / f"{study.number(z)}.dcm").touch()
+            os.close(os.open(f"{folder}/{study.number(z)}.dcm", os.O_CREAT | os.O_WRONLY, 0o644))  # 711,601 times
         if study.segmented:
             (root / MASKS / f"{study.uid}.nii").touch()
 

@@ -43,7 +43,8 @@ def _table(found: list[Held], used: list[Held]) -> list[str]:
     rows = [("stage", "in use", "size", "took", "else in work/")]
     for stage in sorted({held.stage for held in found}):
         own = [held for held in used if held.stage == stage]
-        rest = [held for held in found if held.stage == stage and held not in own]
+        folders = {held.folder for held in own}
+        rest = [held for held in found if held.stage == stage and held.folder not in folders]
         kinds = Counter("finished" if h.finished else "unfinished" if h.begun else "remains" for h in rest)
         words = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
         rows.append((stage, str(len(own)), *_sums(own), words))
