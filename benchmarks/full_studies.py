@@ -105,8 +105,8 @@ def _with_boxes(study: Study, count: int) -> Study:
 
 def write_raw_folder(root: Path, studies: Sequence[Study], files: bool = True) -> None:
     """The competition's folder without a byte of pixels: its CSVs, and an empty file for each slice where wanted."""
-    for folder in (*COHORTS.values(), MASKS):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in (*COHORTS.values(), MASKS):
+        (root / name).mkdir(parents=True, exist_ok=True)
     train, test = ([s for s in studies if s.cohort == cohort] for cohort in COHORTS)
     _write(root, "train.csv", ([s.uid, int(bool(s.fractured)), *_levels(s)] for s in train))
     _write(root, "train_bounding_boxes.csv", ([s.uid, 200, 200, 89, 70, s.number(z)] for s in train for z in s.boxes))

@@ -157,8 +157,9 @@ class StandIns:
         kinds = dict.fromkeys(LABELS, np.float64)
         table = table[[UID, "cohort", *LABELS]].astype(kinds).sort_values(["cohort", UID], ignore_index=True)
         write_table(table, job.outputs["study_probabilities"][0])
-        choice = {"chosen": {"vertebra": "max", "patient": "max", "calibration": "none", "clip": 0.01}, "platt": None,
-                  "fallback": "", "select_studies": 300, "tried": [], "evidence": "fracture"}  # fmt: skip
+        chosen = {"vertebra": "max", "patient": "max", "calibration": "none", "clip": 0.01}
+        choice: dict[str, Any] = {"chosen": chosen, "platt": None, "fallback": "", "select_studies": 300}
+        choice |= {"tried": [], "evidence": "fracture"}
         job.outputs["choice"][0].write_text(json.dumps(choice), encoding="utf-8")
 
     def explained(self, job: Job) -> None:
@@ -209,7 +210,7 @@ def _columns(names: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
 
 def _places(shown: np.ndarray) -> dict[str, np.ndarray]:
     """The same box and middle for all, NaN where nothing is shown."""
-    box = np.where(shown.any(axis=1)[:, None], [0.3, 0.3, 0.7, 0.7], np.nan)
+    box = np.where(shown.any(axis=1, keepdims=True), [0.3, 0.3, 0.7, 0.7], np.nan)
     middle = np.where(np.repeat(shown > 0, 2, axis=1), 0.5, np.nan)
     own = np.where(np.repeat(shown > 0, 4, axis=1), np.tile([0.35, 0.35, 0.65, 0.65], len(VERTEBRAE)), np.nan)
     return {

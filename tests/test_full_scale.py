@@ -69,9 +69,13 @@ def test_the_stages_take_the_made_up_tables_for_real_ones(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     studies = real_studies(SMALL)
     write_raw_folder(Path("raw"), studies)
-    csv = [Path(f"{name}.csv") for name in ("train", "boxes", "test", "sample", "folders", "segmentations")]
-    listed = [Path("train-0.csv")], [Path("test-0.csv")]
-    inventory(Path("raw"), *csv, Path("inventory.parquet"), *listed, config=InventoryConfig())
+    names = ("train", "boxes", "test", "sample", "folders", "segmentations")
+    train, boxes, test, sample, folders, segmentations = (Path(f"{name}.csv") for name in names)
+    listed = Path("inventory.parquet")
+    inventory(
+        Path("raw"), train, boxes, test, sample, folders, segmentations, listed, [Path("train-0.csv")],
+        [Path("test-0.csv")], config=InventoryConfig(),
+    )  # fmt: skip
     made = StandIns(studies, shards=1)
     shards = []
     for cohort in raw_folder.COHORTS:
@@ -79,16 +83,14 @@ def test_the_stages_take_the_made_up_tables_for_real_ones(tmp_path: Path, monkey
         paths = {name: [Path(cohort, f"shard-0{suffix}.parquet")] for name, suffix in stems.items()}
         made.make(job("ingest", {}, paths))
         shards.append([paths[name][0] for name in stems])
-    train, boxes, test, sample, folders, segmentations = csv
-    tables = [Path(f"{name}.parquet") for name in ("slices", "studies", "findings")]
+    pixels, read, found = (list(paths) for paths in zip(*shards, strict=True))
+    slices, study_table, findings = (Path(f"{name}.parquet") for name in ("slices", "studies", "findings"))
     index(
-        train, boxes, test, sample, folders, segmentations, Path("inventory.parquet"),
-        *map(list, zip(*shards, strict=True)), *tables,
-    )  # fmt: skip
-    slices, study_table, findings = tables
+        train, boxes, test, sample, folders, segmentations, listed, pixels, read, found, slices, study_table, findings
+    )
     label_slices(study_table, slices, boxes, Path("labels.parquet"), Path("of_boxes.parquet"), config=LabelConfig())
-    names = ["presence", "extents", "masks", "findings"]
-    made.make(job("label_presence", {}, {name: [Path(f"of-{name}.parquet")] for name in names}))
+    kinds = ["presence", "extents", "masks", "findings"]
+    made.make(job("label_presence", {}, {name: [Path(f"of-{name}.parquet")] for name in kinds}))
     audit_studies(
         study_table, slices, findings, boxes, Path("of_boxes.parquet"), Path("of-presence.parquet"),
         Path("of-findings.parquet"), Path("audit.parquet"), config=AuditConfig(),
