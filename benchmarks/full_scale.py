@@ -102,7 +102,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="cspine-rehearsal-") as folder:
             jobs = world(Path(folder) / "run", studies, config, files=False)
             print(f"planning: {len(jobs)} jobs, {shards} shards, all methods, 5 folds, 3 rounds", flush=True)
-            measure_planning(jobs, [*TARGETS, "--configfile", *FILES], _show_asked)
+            measure_planning(jobs, TARGETS, ["--configfile", *FILES], _show_asked)
             in_checkout(ROOT)
     if given.only != "planning":
         part = [] if given.whole_alone else rehearse(given.share / 4, config, shards)
