@@ -34,7 +34,7 @@ wheel: $(READY) ## build dist/cspine-….whl: the whole project in one file
 	$(BIN)/python -m cspine wheel
 
 # Two workers of two threads share two cores: a thread that waits must not spin.
-test test-lowest: export OMP_WAIT_POLICY = PASSIVE
+test test-slurm test-lowest: export OMP_WAIT_POLICY = PASSIVE
 test: $(READY) ## run the tests (ARGS="tests/test_store.py -x" for some of them)
 	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
@@ -42,8 +42,8 @@ test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu and not slurm" $(ARGS)
 
 # An interrupt, so that the cluster's daemons are stopped; the second signal is for what hangs.
-test-slurm: $(READY) ## run the tests on a Slurm cluster of this machine's own (needs root and slurm-packages), within 25 minutes
-	timeout --signal=INT --kill-after=60 1500 $(BIN)/python -m pytest -m slurm $(ARGS)
+test-slurm: $(READY) ## run the tests on a Slurm cluster of this machine's own (needs root and slurm-packages), within 18 minutes
+	timeout --signal=INT --kill-after=60 1080 $(BIN)/python -m pytest -m slurm $(ARGS)
 
 slurm-packages: ## install what test-slurm needs: Debian's Slurm, as root
 	apt-get update --quiet

@@ -57,6 +57,10 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
 """
 
 
+class NoClusterError(Exception):
+    """Slurm is installed, but its daemons do not come up on this machine."""
+
+
 class Cluster:
     """The daemons of one cluster, and what a user would ask it."""
 
@@ -121,7 +125,11 @@ def why_not() -> str:
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster for as long as the block lasts; its state lies in ``folder``, its configuration where it has to."""
+    """A cluster for as long as the block lasts; its state lies in ``folder``, its configuration where it has to.
+
+    Raises:
+        NoClusterError: a daemon does not start, or the node does not become idle.
+    """
     ETC.mkdir(exist_ok=True)
     files = [ETC / name for name in ("slurm.conf", "gres.conf", "cgroup.conf")]
     with (ETC / "cspine-tests.lock").open("w") as lock:
@@ -132,12 +140,20 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         files[2].write_text(f"{OURS}CgroupAutomount=no\n")
         made = Cluster(folder)
         try:
-            made.start()
+            _started(made)
             yield made
         finally:
             made.stop()
             for file in files:
                 file.unlink()
+
+
+def _started(made: Cluster) -> None:
+    try:
+        made.start()
+    except (subprocess.SubprocessError, AssertionError) as error:
+        said = [line for log in made.folder.glob("*.log") for line in log.read_text(errors="replace").splitlines()[-3:]]
+        raise NoClusterError("; ".join([f"Slurm does not start here: {error}", *said])) from error
 
 
 def until(true: Callable[[], bool], seconds: float) -> None:

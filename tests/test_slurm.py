@@ -1,11 +1,12 @@
 """The workflow on a real Slurm: jobs with their resources, wall times, and a node whose daemon goes away.
 
-`make test` has the first test, with one job; `make test-slurm` all of them. Where a job is when something happens to it
-is decided by fault points: it stands still (SIGSTOP) until the test has done it.
+Where a job is when something happens to it is decided by fault points: it stands still (SIGSTOP) until the test has
+done it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -15,25 +16,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cspine import budget
-from rerun_rows import MICRO
-from slurm_clusters import PACE, Cluster, cluster, until, why_not
+from slurm_clusters import PACE, Cluster, NoClusterError, cluster, until, why_not
 from smoke_projects import Project, checkout, clean, smoke_project
 
 PROFILE = ("--workflow-profile", "profiles/slurm")
 MODEL = "results/semi_supervised/fold-0/round-1/model.safetensors"
 PREDICTIONS = "results/semi_supervised/fold-0/round-1/predictions.parquet"
 STEPS = 15  # of the student at smoke size
+SHARDS = 2  # of each cohort
 SECONDS = 900  # of one run; then it is killed, whatever Slurm's plugin waits for
-ENDED_WITHIN = (
-    180  # seconds, of a wall time of a minute: Slurm looks every half minute, and waits as long before it kills
-)
+ENDED_WITHIN = 180  # seconds, of a wall time of a minute: Slurm looks every half minute, waits as long, then kills
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -44,7 +42,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = importlib.util.find_spec("snakemake_executor_plugin_slurm") is None
     if why := "snakemake-executor-plugin-slurm not installed" if missing else why_not():
         pytest.skip(why)
-    with cluster(tmp_path_factory.mktemp("slurm")) as made:
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(cluster(tmp_path_factory.mktemp("slurm")))
+        except NoClusterError as error:  # a container that allows less than a machine
+            pytest.skip(str(error))
         yield made
 
 
@@ -74,14 +76,14 @@ class Command:
         return self.process.returncode, printed
 
 
-def begun(project: Project, *arguments: str, preset: str = "smoke", **environment: str) -> Command:
-    words = ["submission", *(arguments or PROFILE), *PACE, "--configfile", f"presets/{preset}.yaml"]
+def begun(project: Project, *arguments: str, **environment: str) -> Command:
+    words = ["submission", *(arguments or PROFILE), *PACE, "--configfile", "presets/smoke.yaml"]
     call = [sys.executable, "-m", "snakemake", *words]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return Command(subprocess.Popen(call, cwd=project.folder, env=clean(environment), text=True, **streams))  # type: ignore[call-overload]
 
 
-@contextmanager
+@contextlib.contextmanager
 def jobs_of(slurm: Cluster) -> Iterator[dict[str, dict[str, str]]]:
     """The jobs submitted within the block, by rule and wildcards, to be read after it."""
     before, found = set(slurm.submitted()), dict[str, dict[str, str]]()
@@ -129,28 +131,28 @@ def test_one_missing_result_is_one_job_with_the_profile_s_resources(project: Pro
     assert job["TRES"].startswith("cpu=4,mem=16000M,node=1")
 
 
-@pytest.mark.slow
-def test_the_whole_chain_runs_there_and_a_run_here_finds_all_of_it(
-    slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
+def test_the_whole_chain_runs_there_to_the_same_submission_and_a_run_here_finds_all_of_it(
+    project: Project, slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    project = checkout(tmp_path_factory.mktemp("chain") / "run")
-    (project.folder / "presets/micro.yaml").write_text(MICRO, encoding="utf-8")
+    there = checkout(tmp_path_factory.mktemp("chain") / "run")
     with jobs_of(slurm) as jobs:
-        status, printed = begun(project, preset="micro").ended()
+        status, printed = begun(there).ended()
     assert status == 0, printed[-6000:]
     on_gpu = {f"{stage} semi_supervised_0_{number}" for stage in ("train", "predict_slices") for number in (0, 1)}
-    on_cpu = {"make_phantom", "inventory", "plan_cache slice", "ingest slice_train_0", "ingest slice_test_0"}
-    assert jobs.keys() == on_gpu | on_cpu | {"label_presence"}  # tables, labels, folds and scores were made here
+    shards = {f"ingest slice_{cohort}_{shard}" for cohort in ("train", "test") for shard in range(SHARDS)}
+    on_cpu = {"make_phantom", "inventory", "plan_cache slice", *shards, "label_presence"}
+    assert jobs.keys() == on_gpu | on_cpu  # tables, labels, folds and scores were made here
     assert {name for name, job in jobs.items() if job["Partition"] == "gpu"} == on_gpu
     assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
-    before, was = project.segments(), project.read("results/submission.csv")
-    shutil.rmtree(project.folder / "results")
-    project.forget()
-    project.run("submission", "--configfile", "presets/micro.yaml")
-    assert project.segments() == before and project.read("results/submission.csv") == was
+    assert there.read("results/submission.csv") == project.read("results/submission.csv")
+    before = there.segments()
+    shutil.rmtree(there.folder / "results")
+    there.forget()
+    there.run()
+    assert there.segments() == before
+    assert there.read("results/submission.csv") == project.read("results/submission.csv")
 
 
-@pytest.mark.slow
 def test_a_training_cut_off_by_budget_wall_time_and_a_lost_daemon_ends_in_the_same_model(
     project: Project, slurm: Cluster
 ) -> None:

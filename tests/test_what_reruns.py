@@ -223,8 +223,8 @@ def test_no_key_is_in_the_block_of_a_stage_that_its_row_does_not_name(chain: Cha
         assert blocks or row.planned or not row.runs or row.leaf == "store.key_versions", row.leaf
 
 
-def test_a_key_with_leave_to_differ_between_machines_is_the_number_of_threads() -> None:
-    assert {row.leaf for row in ROWS if row.perhaps} == {"methods.*.training.threads"}
+def test_keys_with_leave_to_differ_between_machines_are_threads_and_compile() -> None:
+    assert {row.leaf for row in ROWS if row.perhaps} == {f"methods.*.training.{key}" for key in ("threads", "compile")}
 
 
 def test_a_difference_of_teacher_or_student_changes_what_the_key_itself_would_in_those_rounds(chain: Chain) -> None:

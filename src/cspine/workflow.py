@@ -52,6 +52,8 @@ class Plan:
         self._set_environment(base)
         #: processes of a training or a prediction, a device each
         self.devices = devices_of_a_job(self.config["runtime"]["devices"])
+        #: of the run; a cluster's command has none of its own
+        self.cores = workflow.resource_settings.cores or os.cpu_count() or 1
         self._name_earlier_sessions(Path(workflow.workdir_init), workflow.is_main_process)
         self._ending: Ending | None = None
         self._looks = _only_looks(sys.argv[1:])

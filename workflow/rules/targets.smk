@@ -162,6 +162,6 @@ rule plan:
         "logs/plan.txt",
     conda:
         "../../envs/torch.yaml"
-    threads: workflow.cores
+    threads: PLAN.cores
     shell:
         "python -m cspine plan --cores {threads} | tee {log}"
