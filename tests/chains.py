@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from cspine import study_pool
+from cspine import lists, study_pool
 from cspine.blocks import block
 from cspine.cli import RUNNER_OPTIONS, main, request_of, split
 from cspine.config import complete_config, read_yaml
@@ -69,7 +69,7 @@ class Command:
     def key(self) -> str:
         """Its address in the store at this moment."""
         signature = signature_of(self.stage)
-        values = split(signature, list(self.words[1:]))
+        values = lists.expanded(signature, split(signature, list(self.words[1:])))
         options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
         return request_of(signature, values, options).key()
 
@@ -135,7 +135,12 @@ class Chain:
         config = self.config(settings)
         key_versions.announce(config["store"]["key_versions"])
         inputs = {path: c.inputs() for c in self.commands(shape) for path in c.paths("OutPath", "OutCopy")}
-        return receipts.stale_outputs(Path("results"), partial(block, config), Path(config["data"]["root"]), inputs.get)
+        files = {path: own["shards"] for path, own in inputs.items() if path.suffix == lists.SUFFIX}
+        wired = {
+            path: {name: [file for given in paths for file in files.get(given, [given])] for name, paths in own.items()}
+            for path, own in inputs.items()
+        }
+        return receipts.stale_outputs(Path("results"), partial(block, config), Path(config["data"]["root"]), wired.get)
 
     def planned(self, settings: str = "", shape: str = "") -> set[str]:
         """The names of the commands that Snakemake without its records would run after the stale outputs are gone."""

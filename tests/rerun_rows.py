@@ -76,12 +76,17 @@ MODELS = names(
 LABELLED = names("pseudo_label 0 0, build_training_set 0 1") | ROUND_1
 SETS = names("build_training_set 0 0, build_training_set 0 1")
 FITTED = SETS | TAUGHT
-PIXELS = names("plan_cache, ingest train 0, ingest test 0, index, label_slices, label_presence, audit_studies") | FITTED
+TESTED = names("ingest test 0, list_shards test")
+INGESTED = names("plan_cache, ingest train 0, list_shards train") | TESTED
+PIXELS = INGESTED | names("index, label_slices, label_presence, audit_studies") | FITTED
 MADE = names("make_phantom, inventory, assign_folds") | PIXELS
 DRAWN = MADE - {"assign_folds"}  # other pixels of the same studies, and nothing else for the audit to say
 READ = names("inventory, plan_cache, ingest train 0, ingest test 0, index, label_presence")
 SHARED_OUT = (  # other files, the same pixels; both test studies stay in the first shard, whose content stays
-    READ - {"ingest test 0"} | names("ingest train 1, ingest test 1, label_slices, audit_studies") | SETS | MODELS
+    READ - {"ingest test 0"}
+    | names("ingest train 1, ingest test 1, list_shards train, list_shards test, label_slices, audit_studies")
+    | SETS
+    | MODELS
 )
 EXCLUDED = names("audit_studies, assign_folds, build_training_set 0 0") | LABELLED
 OTHER_FOLD = frozenset(name.replace(" 0 ", " 1 ") for name in FITTED)
@@ -102,13 +107,13 @@ ROWS = [
     Row("size", "demo", names("score")),
     Row("seed", "1", MADE),
     Row("data.root", "data/raw", READ | names("score"), planned=True),  # the same files, without a manifest
-    Row("data.subset", "0.5", MADE - names("make_phantom, ingest test 0")),
+    Row("data.subset", "0.5", MADE - TESTED - {"make_phantom"}),
     Row("data.shards", "2", SHARED_OUT, planned=True),
     Row("phantom.studies", "13", MADE, slow=True),
     Row("phantom.test_studies", "3", MADE, slow=True),
-    Row("phantom.fractured_share", "0.7", MADE - {"ingest test 0"}, slow=True),
-    Row("phantom.boxed_share", "0.7", MADE - {"plan_cache", "ingest test 0", "ingest train 0"}, slow=True),
-    Row("phantom.segmented", "7", MADE - {"ingest test 0"}, slow=True),
+    Row("phantom.fractured_share", "0.7", MADE - TESTED, slow=True),
+    Row("phantom.boxed_share", "0.7", MADE - INGESTED, slow=True),
+    Row("phantom.segmented", "7", MADE - TESTED, slow=True),
     Row("phantom.pixels", "36", MADE, slow=True),
     Row("phantom.slices", "[16, 17]", MADE, slow=True),
     Row("phantom.cleft_width", "[3.0, 4.0]", DRAWN, slow=True),
@@ -147,7 +152,7 @@ ROWS = [
     Row(
         "methods.*.view",
         "small",
-        names("plan_cache, ingest train 0, ingest test 0") | TAUGHT,
+        INGESTED | TAUGHT,
         given="views.small={extends: slice, pixels: 24}",
         planned=True,
     ),
@@ -404,7 +409,7 @@ LOCALIZER_ROWS = [
     Row(
         "localizers.*.view",
         "small",
-        names("plan_cache, ingest train 0, ingest test 0") | RELEARNT,
+        INGESTED | RELEARNT,
         given="views.small={extends: slice, pixels: 24}",
         planned=True,
     ),

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cspine import pausing, store, terminal
+from cspine import lists, pausing, store, terminal
 from cspine.errors import CspineError
 from cspine.fingerprint import fingerprint
 from cspine.jobs import Job
@@ -85,7 +85,7 @@ def run_command(name: str, arguments: list[str]) -> int:
 def run_stage(stage: str, arguments: list[str]) -> int:
     """Key first, then lookup; on a miss find or make the result; in any case put the outputs in place."""
     signature = signature_of(stage)
-    values = split(signature, arguments)
+    values = lists.expanded(signature, split(signature, arguments))
     options = {name: values.pop(name)[0] for name in RUNNER_OPTIONS if name in values}
     if "workers" in options:
         os.environ[WORKERS] = options["workers"]

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cspine import progress, store
+from cspine import lists, progress, store
 from cspine.cli import RUNNER_OPTIONS, request_of, split
 from cspine.errors import CspineError
 from cspine.present import CommandLine
@@ -35,7 +35,8 @@ Inputs = dict[str, list[Path]]
 class Job:
     """One ``python -m cspine <stage> …`` of a run."""
 
-    words: tuple[str, ...]  # from the stage on
+    words: tuple[str, ...]  # from the stage on, with files instead of lists
+    lists: tuple[Path, ...] = ()  # that stand in the command itself
 
     @property
     def stage(self) -> str:
@@ -112,7 +113,21 @@ def jobs_of(line: CommandLine, cores: int = 1) -> list[Job]:
     done = subprocess.run(call, cwd=line.start, capture_output=True, text=True)
     if done.returncode:
         raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(complaint(done.stdout + done.stderr)))
-    return [Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(done.stdout))]
+    return _with_files([Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(done.stdout))])
+
+
+def _with_files(jobs: list[Job]) -> list[Job]:
+    """The jobs with the files that are named by the lists they are given, whether these are there or not."""
+    makers = {str(path): job for job in jobs for path in _all(job.outputs) if path.suffix == lists.SUFFIX}
+    files = {path: [str(file) for file in _all(job.inputs)] for path, job in makers.items()}
+
+    def with_files(job: Job) -> Job:
+        named = [str(path) for path in _all(job.inputs) if str(path) in files]
+        if not named:
+            return job
+        return Job(tuple(w for word in job.words for w in files.get(word, [word])), tuple(map(Path, named)))
+
+    return [with_files(job) for job in jobs]
 
 
 def complaint(printed: str) -> list[str]:
@@ -143,7 +158,7 @@ class Marks:
         """
         users: dict[Job, list[Job]] = {job: [] for job in self.jobs}
         for job in self.jobs:
-            for maker in {self._maker[path] for path in _all(job.inputs) if path in self._maker}:
+            for maker in {self._maker[path] for path in (*_all(job.inputs), *job.lists) if path in self._maker}:
                 users[maker].append(job)
         wanted: dict[Job, bool] = {}
 

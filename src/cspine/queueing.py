@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from cspine import planning, store
+from cspine import lists, planning, store
 from cspine.cli import request_of
 from cspine.errors import CspineError
 from cspine.store import elsewhere, records
@@ -52,7 +52,7 @@ def is_answered(command: str) -> bool:
     if job.signature.observe:
         return False
     try:
-        request = request_of(job.signature, job.values, job.options)
+        request = request_of(job.signature, lists.expanded(job.signature, job.values), job.options)
         folder = store.WORK / job.stage / request.key()
     except CspineError:
         return False  # an input that is damaged or gone: the job says it better

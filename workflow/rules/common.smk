@@ -86,9 +86,9 @@ def methods_of(*units):
     return any_of([name for unit in units for name in OF_UNIT[unit]])
 
 
-def views_of(kind):
-    """A wildcard's constraint: the views of a kind."""
-    return any_of([name for name, block in config["views"].items() if block["kind"] == kind])
+def views_of(*kinds):
+    """A wildcard's constraint: the views of these kinds."""
+    return any_of([name for name, block in config["views"].items() if block["kind"] in kinds])
 
 
 def shards(view, cohorts=COHORTS, suffix=".parquet"):
@@ -168,10 +168,19 @@ def of_arms(name):
     return [path for arm in arms for path in folds_of(arm["method"], name, arm["round"])]
 
 
-def shards_of(view, fold, cohorts=COHORTS, suffix=".parquet"):
-    """The cache files of a view as a fold reads it: crops are a fold's own, because its localizer places them."""
-    own = f"{view}/fold-{fold}" if config["views"][view]["kind"] == "crop" else view
-    return shards(own, cohorts, suffix)
+def place_of(view, fold):
+    """Where the cache of a view lies that a fold reads: crops are a fold's own, because its localizer places them."""
+    return f"{view}/fold-{fold}" if config["views"][view]["kind"] == "crop" else view
+
+
+def shards_of(view, fold, cohorts=COHORTS):
+    """The cache files of a view as a fold reads it."""
+    return shards(place_of(view, fold), cohorts)
+
+
+def lists_of(view, fold, cohorts=COHORTS):
+    """The same files, a list of them for each cohort."""
+    return [f"results/cache/{place_of(view, fold)}/{cohort}/shards.list" for cohort in cohorts]
 
 
 def shards_of_folds(view):

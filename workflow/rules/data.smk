@@ -2,6 +2,7 @@
 
 
 localrules:
+    list_shards,
     index,
     label_slices,
     assign_folds,
@@ -123,6 +124,31 @@ rule ingest:
         "python -m cspine ingest --root {params.root:q} --inventory {input.inventory} --form {input.form} "
         "--shard {output.shard} --studies {output.studies} --findings {output.findings} "
         "--config {params.config:q} --at {params.at:q} --log {log} --workers {threads}"
+
+
+rule list_shards:
+    """The shards of a view in one file: what reads all of them has one input."""
+    input:
+        shards=lambda wildcards: shards(wildcards.view, [wildcards.cohort]),
+    output:
+        listed="results/cache/{view}/{cohort}/shards.list",
+    log:
+        "logs/list_shards/{view}/{cohort}.txt",
+    benchmark:
+        "logs/benchmarks/list_shards/{view}/{cohort}.tsv"
+    wildcard_constraints:
+        view=views_of("slice", "volume"),
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        code=code_of("list_shards"),
+        at=at,
+    shell:
+        "python -m cspine list_shards --shards {input.shards} --listed {output.listed} "
+        "--at {params.at:q} --log {log}"
 
 
 rule index:

@@ -142,7 +142,7 @@ rule train:
     """Train one round of one fold; killed at any moment it goes on from its last checkpoint."""
     input:
         training_set=rules.build_training_set.output.training_set,
-        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold, ["train"]),
+        shards=lambda wildcards: lists_of(view_of(wildcards.method), wildcards.fold, ["train"]),
         weights=weights_file,
         init_from=model_to_start_from,
         continue_from=part_before,
@@ -201,7 +201,7 @@ rule predict_slices:
     input:
         models=models_to_predict,
         slices=rules.index.output.slices,
-        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold),
+        shards=lambda wildcards: lists_of(view_of(wildcards.method), wildcards.fold),
     output:
         predictions=f"results/{FOLD_ROUND}/predictions.parquet",
     log:
@@ -232,7 +232,7 @@ rule predict_studies:
         models=models_to_predict,
         studies=rules.index.output.studies,
         vertebrae=vertebrae_for,
-        shards=lambda wildcards: shards_of(view_of(wildcards.method), wildcards.fold),
+        shards=lambda wildcards: lists_of(view_of(wildcards.method), wildcards.fold),
     output:
         predictions=f"results/{FOLD_ROUND}/predictions.parquet",
     log:

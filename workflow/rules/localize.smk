@@ -72,7 +72,7 @@ rule build_localizer_set:
 use rule train as train_localizer with:
     input:
         training_set=rules.build_localizer_set.output.training_set,
-        shards=lambda wildcards: shards(localizer_of(wildcards)["view"], ["train"]),
+        shards=lambda wildcards: lists_of(localizer_of(wildcards)["view"], wildcards.fold, ["train"]),
         weights=localizer_weights,
     output:
         model=f"results/{FOLD_INNER}/model.safetensors",
@@ -91,7 +91,7 @@ rule predict_localizer:
         model=rules.train_localizer.output.model,
         training_set=rules.build_localizer_set.output.training_set,
         slices=rules.index.output.slices,
-        shards=lambda wildcards: shards(localizer_of(wildcards)["view"]),
+        shards=lambda wildcards: lists_of(localizer_of(wildcards)["view"], wildcards.fold),
         masks=masks_for,
     output:
         localized=f"results/{FOLD_INNER}/localized.parquet",

@@ -4,6 +4,7 @@ CROPS = "{view}/fold-{fold}"
 
 localrules:
     place_crops,
+    list_crop_shards,
 
 
 rule place_crops:
@@ -95,6 +96,19 @@ rule ingest_crops:
         "python -m cspine ingest_crops --root {params.root:q} --inventory {input.inventory} --slices {input.slices} "
         "--crops {input.crops} --form {input.form} --shard {output.shard} --findings {output.findings} "
         "--config {params.config:q} --at {params.at:q} --log {log} --workers {threads}"
+
+
+use rule list_shards as list_crop_shards with:
+    input:
+        shards=lambda wildcards: shards_of(wildcards.view, wildcards.fold, [wildcards.cohort]),
+    output:
+        listed=f"results/cache/{CROPS}/{{cohort}}/shards.list",
+    log:
+        f"logs/list_shards/{CROPS}/{{cohort}}.txt",
+    benchmark:
+        f"logs/benchmarks/list_shards/{CROPS}/{{cohort}}.tsv"
+    wildcard_constraints:
+        view=views_of("crop"),
 
 
 rule plan_volumes:

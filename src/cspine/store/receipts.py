@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cspine import store
+from cspine import lists, store
 from cspine.cli import call
 from cspine.errors import CspineError
 from cspine.store.contents import Contents
@@ -59,7 +59,7 @@ def stale_outputs(results: Path, block: Block, root: Path, wiring: Wiring | None
     for path, folder in made.items():
         record = records[folder]
         other = rewired(record, wired[path], contents) if record and not reasons[folder, at[path]] else None
-        if why := reasons[folder, at[path]] or altered(path) or other:
+        if why := reasons[folder, at[path]] or altered(path) or other or _names_what_is_gone(path):
             found[path] = Stale(path, folder.parent.name, why)
     made_from = {
         path: {source for source, _ in inputs[folder, at[path]]}
@@ -136,6 +136,14 @@ def altered(path: Path) -> str | None:
     if receipt is not None and store.content_digest(path) != receipt["digest"]:
         return "it was altered since it was made"
     return None
+
+
+def _names_what_is_gone(path: Path) -> str | None:
+    """Whether a list names a file that is not there: whoever is given the list would ask for it in vain."""
+    if path.suffix != lists.SUFFIX or not path.exists():
+        return None
+    gone = next((file for file in lists.named_by(path) if not file.exists()), None)
+    return f"{gone} is gone" if gone else None
 
 
 def _why_stale(

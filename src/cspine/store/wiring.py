@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cspine import lists
 from cspine.signature import STAGES, signature_of
 from cspine.store.contents import Contents
 
@@ -18,11 +19,19 @@ Wiring = Callable[[Path], Inputs | None]  # output -> the inputs it would be mad
 
 
 def wiring_of(workflow: Any) -> Wiring:
-    """The wiring of the rules that Snakemake has read; the names of a rule's inputs are the stage's parameters."""
+    """The wiring of the rules that Snakemake has read; the names of a rule's inputs are the stage's parameters.
+
+    Instead of a list there are the files that it names, as in a result's record.
+    """
 
     from snakemake.exceptions import WorkflowError
 
     known: dict[tuple[str, ...], Inputs | None] = {}  # by rule and wildcards: a job has several outputs
+
+    def files(path: Path) -> list[Path]:
+        if path.suffix != lists.SUFFIX:
+            return [path]
+        return [file for named in (inputs(path) or {}).values() for file in named]
 
     def inputs(output: Path) -> Inputs | None:
         rule = next((rule for rule in workflow.rules if rule.is_producer(str(output))), None)
@@ -33,7 +42,10 @@ def wiring_of(workflow: Any) -> Wiring:
         if job not in known:
             try:
                 found = rule.expand_input(wildcards)[0]
-                known[job] = {name: [Path(str(p)) for p in _listed(value)] for name, value in found.items()}
+                known[job] = {
+                    name: [path for p in _listed(value) for path in files(Path(str(p)))]
+                    for name, value in found.items()
+                }
             except WorkflowError:  # planning says it better
                 known[job] = None
         return known[job]
