@@ -15,9 +15,10 @@ from sessions import Session, Start
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with whole runs first: started last, one of them would keep one worker busy while the others have nothing.
 
-    The chains come before the smoke runs, so that no worker waits while another makes the run that they share.
+    What waits for Slurm comes first of all, then the chains, then the smoke runs, so that no worker waits while another
+    makes the run that they share.
     """
-    runs = ("Chain", "smoke_project")
+    runs = ("Cluster", "Chain", "smoke_project")
 
     def place(item: pytest.Item) -> int:
         module = getattr(item, "module", None)

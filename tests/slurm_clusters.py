@@ -22,6 +22,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontr
 ETC = Path("/etc/slurm")
 OURS = "# of the tests of cspine: stop its daemons and delete this file if it is left behind\n"
 START_SECONDS = 60
+LIMIT_SECONDS = 900  # for everything that is done on one cluster: what hangs is killed then, whatever Slurm waits for
 #: the plugin's pace, for jobs of seconds instead of hours
 PACE = (
     "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", "--slurm-no-account",
@@ -65,7 +66,11 @@ class Cluster:
     """The daemons of one cluster, and what a user would ask it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._ends = folder, time.monotonic() + LIMIT_SECONDS
+
+    def left(self) -> float:
+        """Seconds until what is still done on it has to end."""
+        return max(1.0, self._ends - time.monotonic())
 
     def start(self) -> None:
         """munged, slurmctld and slurmd; returns when the node is idle."""

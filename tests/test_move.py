@@ -233,7 +233,7 @@ def test_three_sessions_in_a_chain_and_two_whose_folds_are_merged_train_nothing_
     # the second trains another fold, and finds the data in the first; its large results stay there
     by_second = sessions.run("second", first, folds="[1]")
     assert {command.stage for command in made} - {command.stage for command in by_second} == {
-        "make_phantom", "inventory", "plan_cache", "ingest", "index", "label_slices", "label_presence",
+        "make_phantom", "inventory", "plan_cache", "ingest", "list_shards", "index", "label_slices", "label_presence",
         "audit_studies", "assign_folds",
     }  # fmt: skip
     assert {command.at["fold"] for command in by_second if "fold" in command.at} == {"1"}

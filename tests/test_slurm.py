@@ -30,7 +30,6 @@ MODEL = "results/semi_supervised/fold-0/round-1/model.safetensors"
 PREDICTIONS = "results/semi_supervised/fold-0/round-1/predictions.parquet"
 STEPS = 15  # of the student at smoke size
 SHARDS = 2  # of each cohort
-SECONDS = 900  # of one run; then it is killed, whatever Slurm's plugin waits for
 ENDED_WITHIN = 180  # seconds, of a wall time of a minute: Slurm looks every half minute, waits as long, then kills
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
@@ -65,14 +64,14 @@ class Command:
 
     process: subprocess.Popen[str]
 
-    def ended(self, seconds: float = SECONDS) -> tuple[int, str]:
-        """Its status and what it printed; it is killed if it does not end."""
+    def ended(self, slurm: Cluster) -> tuple[int, str]:
+        """Its status and what it printed; it is killed if it does not end in the cluster's time."""
         try:
-            printed, _ = self.process.communicate(timeout=seconds)
+            printed, _ = self.process.communicate(timeout=slurm.left())
         except subprocess.TimeoutExpired:
             self.process.kill()  # asked to end it would wait for its jobs
             printed, _ = self.process.communicate()
-            pytest.fail(f"no end within {seconds} s\n{printed[-6000:]}")
+            pytest.fail(f"no end in the time of these tests\n{printed[-6000:]}")
         return self.process.returncode, printed
 
 
@@ -100,7 +99,7 @@ def forget(project: Project, output: str) -> Path:
     return folder
 
 
-def standing_still(project: Project) -> int:
+def standing_still(project: Project, slurm: Cluster) -> int:
     """The stage that stands at its fault point, once there is one."""
 
     def found() -> list[int]:
@@ -115,7 +114,7 @@ def standing_still(project: Project) -> int:
                 continue
         return stages
 
-    until(lambda: bool(found()), SECONDS)
+    until(lambda: bool(found()), slurm.left())
     return found()[0]
 
 
@@ -123,7 +122,7 @@ def test_one_missing_result_is_one_job_with_the_profile_s_resources(project: Pro
     was = project.read("results/submission.csv")
     forget(project, PREDICTIONS)
     with jobs_of(slurm) as jobs:
-        status, printed = begun(project).ended(300)
+        status, printed = begun(project).ended(slurm)
     assert status == 0, printed[-6000:]
     (job,) = jobs.values()
     assert list(jobs) == ["predict_slices semi_supervised_0_1"] and project.read("results/submission.csv") == was
@@ -136,7 +135,7 @@ def test_the_whole_chain_runs_there_to_the_same_submission_and_a_run_here_finds_
 ) -> None:
     there = checkout(tmp_path_factory.mktemp("chain") / "run")
     with jobs_of(slurm) as jobs:
-        status, printed = begun(there).ended()
+        status, printed = begun(there).ended(slurm)
     assert status == 0, printed[-6000:]
     on_gpu = {f"{stage} semi_supervised_0_{number}" for stage in ("train", "predict_slices") for number in (0, 1)}
     shards = {f"ingest slice_{cohort}_{shard}" for cohort in ("train", "test") for shard in range(SHARDS)}
@@ -158,7 +157,7 @@ def test_a_training_cut_off_by_budget_wall_time_and_a_lost_daemon_ends_in_the_sa
 ) -> None:
     was = project.read(MODEL)
     folder = forget(project, MODEL)
-    _pauses(project)
+    _pauses(project, slurm)
     _stopped_at_its_wall_time(project, slurm)
     _outlives_the_daemon(project, slurm)
     log = (folder / "log.txt").read_text(encoding="utf-8")
@@ -167,9 +166,9 @@ def test_a_training_cut_off_by_budget_wall_time_and_a_lost_daemon_ends_in_the_sa
     assert project.read(MODEL) == was
 
 
-def _pauses(project: Project) -> None:
+def _pauses(project: Project, slurm: Cluster) -> None:
     """The time budget is over after two steps: the job says so, and the run with it."""
-    status, printed = begun(project, CSPINE_FAULT="train-step:2:deadline").ended()
+    status, printed = begun(project, CSPINE_FAULT="train-step:2:deadline").ended(slurm)
     assert status == 75, printed[-6000:]
     assert f"  train (method semi_supervised,fold 0,round 1): 2 of {STEPS} steps" in printed
 
@@ -182,10 +181,10 @@ def _stopped_at_its_wall_time(project: Project, slurm: Cluster) -> None:
     place.write_text(text.replace("runtime: 1440", "runtime: 1"), encoding="utf-8")
     with jobs_of(slurm) as jobs:
         command = begun(project, "--workflow-profile", "profiles/minute", CSPINE_FAULT="train-step:2:SIGSTOP")
-        stage = standing_still(project)
+        stage = standing_still(project, slurm)
         _stops_before_its_end(stage, slurm)
         until(lambda: not Path(f"/proc/{stage}").is_dir(), ENDED_WITHIN)
-        status, printed = command.ended()
+        status, printed = command.ended(slurm)
     assert [job["JobState"] for job in jobs.values()] == ["TIMEOUT"], jobs
     assert status == 75 and "PAUSED: asked to stop (SIGTERM)" in printed, printed[-6000:]
 
@@ -202,10 +201,10 @@ def _outlives_the_daemon(project: Project, slurm: Cluster) -> None:
     """The node's daemon is stopped and started while the training stands still; the job knows nothing of it."""
     with jobs_of(slurm) as jobs:
         command = begun(project, CSPINE_FAULT="train-step:2:SIGSTOP")
-        stage = standing_still(project)
+        stage = standing_still(project, slurm)
         slurm.stop_node()
         slurm.start_node()
         os.kill(stage, signal.SIGCONT)
-        status, printed = command.ended()
+        status, printed = command.ended(slurm)
     assert status == 0, printed[-6000:]
     assert [job["JobState"] for job in jobs.values()] == ["COMPLETED"] and "train semi_supervised_0_1" in jobs
