@@ -67,7 +67,7 @@ benchmarks: $(READY) ## compare runs, reading, the cache, the loader and predict
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/predict.py
 
-full-scale: $(READY) ## rehearse the full set without its pixels: every table stage, planning, and asking (an hour)
+full-scale: $(READY) ## rehearse the full set without its pixels: every table stage, planning, and asking (15 minutes)
 	$(BIN)/python benchmarks/full_scale.py
 
 lint: $(READY) ## check style, types, the workflow's files and the pins; changes nothing
