@@ -122,7 +122,7 @@ ROWS = [
     Row("phantom.distractors", "4.0", MADE, slow=True),
     Row("phantom.streaks", "3.0", DRAWN, slow=True),
     Row("phantom.noise", "30", DRAWN, slow=True),
-    Row("phantom.jpeg_lossless_share", "0.9", MADE, slow=True),
+    Row("phantom.jpeg_lossless_share", "0.9", MADE - {"list_shards test"}, slow=True),  # read there to the same pixels
     Row("phantom.reversed_share", "0.9", MADE, slow=True),
     Row("phantom.large_share", "0.9", MADE, slow=True),
     Row("views.slice.pixels", "24", PIXELS),
