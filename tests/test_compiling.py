@@ -21,6 +21,8 @@ from training_makers import Noise, config_of, network
 
 CPU = torch.device("cpu")
 NO_COMPILER = not (shutil.which("g++") or shutil.which("clang++"))
+# pickle, by which inductor makes its keys, looks at every name of every module, deprecated ones of jsonargparse too
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 COMPILER = pytest.mark.skipif(NO_COMPILER, reason="no C++ compiler: inductor needs one on a CPU")
 
 
