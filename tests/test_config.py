@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from snakemake.cli import parse_config
 
 from cspine.blocks import BLOCKS, block, method_of
 from cspine.config import complete_config, read_yaml
@@ -75,6 +76,14 @@ def at(stage: str) -> dict[str, str]:
     kind = next((kind for kind in ("crop", "volume") if kind in stage), "slice")
     own = {**AT, "view": kind, "method": METHODS.get(stage, AT["method"])}
     return {name: own[name] for name in WILDCARDS.get(stage, ())}
+
+
+def test_a_block_in_a_setting_is_json_for_snakemake_reads_other_blocks_as_its_own() -> None:
+    wrong, right = "views.slice.step_down=[{codec: jpeg-90}]", 'views.slice.step_down=[{"codec":"jpeg-90"}]'
+    with pytest.raises(CspineError, match=r"--config set: found \{.*expected a text; write blocks as JSON"):
+        complete_config({**copy.deepcopy(DEFAULT), **parse_config([f"set={wrong}"])}, SCHEMA)
+    found = complete_config({**copy.deepcopy(DEFAULT), **parse_config([f"set={right}"])}, SCHEMA)
+    assert found["views"]["slice"]["step_down"] == [{"codec": "jpeg-90"}]
 
 
 @pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda p: p.name if p else "config.yaml")

@@ -46,6 +46,11 @@ def complete_config(raw: Config, schema: Config, sources: dict[str, Config] | No
 def apply_overrides(config: Config) -> Config:
     """Apply and remove ``set``: ``a.b.c=1`` texts, several separated by blanks or commas outside brackets."""
     given = config.pop("set", None)
+    if isinstance(given, (dict, list)):  # Snakemake reads values as YAML, where ": " makes a block of a text
+        raise CspineError(
+            f"--config set: found {given!r}, expected a text; write blocks as JSON without a blank after the colon: "
+            """'set=views.slice.step_down=[{"codec":"jpeg-90"}]'"""
+        )
     for assignment in _assignments(given):
         path, equals, text = assignment.partition("=")
         if not equals:
