@@ -35,6 +35,11 @@ def named_by(place: Path) -> list[Path]:
         ) from error
 
 
+def gone(place: Path) -> Path | None:
+    """The first file that the list at ``place`` names and that is not there."""
+    return next((file for file in named_by(place) if not file.exists()), None)
+
+
 def expanded(signature: Signature, values: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Values by parameter, with the files instead of the lists that are inputs.
 
@@ -51,7 +56,6 @@ def expanded(signature: Signature, values: Mapping[str, list[str]]) -> dict[str,
 def _files(value: str) -> list[str]:
     if not value.endswith(SUFFIX):
         return [value]
-    files = named_by(Path(value))
-    if missing := next((file for file in files if not file.exists()), None):
+    if missing := gone(Path(value)):
         raise CspineError(f"{missing}: not there, though {value} names it; remove the list and run the command again")
-    return [str(file) for file in files]
+    return [str(file) for file in named_by(Path(value))]

@@ -9,7 +9,7 @@ from statistics import mean
 from cspine import amounts, planning
 from cspine.errors import CspineError
 from cspine.overview import MOST_LISTED, RESULTS, told
-from cspine.planning import HIT, IN_PLACE, RESUME, RUN, UNKNOWN, Mark, Marks
+from cspine.planning import HIT, IN_PLACE, RESUME, RUN, UNKNOWN, Job, Mark, Marks
 from cspine.present import Present
 from cspine.store import receipts
 from cspine.store.holdings import holdings
@@ -30,11 +30,14 @@ def outlook(now: Present) -> list[str]:
         CspineError: Snakemake cannot plan, or the targets belong to another folder.
     """
     check_place(now)
-    jobs = planning.jobs_of(now.line)
-    wiring = {path: job.inputs for job in jobs for paths in job.outputs.values() for path in paths}
-    stale = receipts.stale_outputs(RESULTS, now.block, now.root, wiring.get)
-    marks = Marks(jobs, (output.path for output in stale)).needed()
+    marks = marks_of(now, planning.jobs_of(now.line))
     return ["", *_rows(marks), *told("to go on or to run", _named(marks)), *_time(marks)]
+
+
+def marks_of(now: Present, jobs: list[Job]) -> list[Mark]:
+    """What a run of the present would do about each of its jobs."""
+    stale = receipts.stale_outputs(RESULTS, now.block, now.root, planning.inputs_by_output(jobs).get)
+    return Marks(jobs, (output.path for output in stale)).needed()
 
 
 def check_place(now: Present) -> None:

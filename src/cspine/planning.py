@@ -113,7 +113,17 @@ def jobs_of(line: CommandLine, cores: int = 1) -> list[Job]:
     done = subprocess.run(call, cwd=line.start, capture_output=True, text=True)
     if done.returncode:
         raise CspineError("Snakemake cannot plan this:\n  " + "\n  ".join(complaint(done.stdout + done.stderr)))
-    return _with_files([Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(done.stdout))])
+    return _with_files(commands_in(done.stdout))
+
+
+def commands_in(printed: str) -> list[Job]:
+    """The commands of stages in what Snakemake printed, or in a rule's shell command, each once; lists as they are."""
+    return [Job(tuple(shlex.split(found)[3:])) for found in dict.fromkeys(COMMAND.findall(printed))]
+
+
+def inputs_by_output(jobs: Iterable[Job]) -> dict[Path, Inputs]:
+    """What each output would be made from: the wiring of a plan."""
+    return {path: job.inputs for job in jobs for path in _all(job.outputs)}
 
 
 def _with_files(jobs: list[Job]) -> list[Job]:

@@ -16,9 +16,8 @@ from cspine import bars, terminal
 
 #: beside an unfinished result: task, done, total, unit, rate (units a second), time, and where there is one a note
 STANDING = "progress.json"
-TIMED = (
-    "CSPINE_TIMED"  #: where it is set, every report is also a line of ``folder``/timings.jsonl: `cspine plan` listens
-)
+#: where it is set, every report is also a line of ``folder``/timings.jsonl: `cspine plan` listens
+TIMED = "CSPINE_TIMED"
 TIMINGS = "timings.jsonl"
 BEGINS = "begins"  #: the task of the first of these lines: what comes before it is imports
 SECONDS_BETWEEN_LINES = 5.0

@@ -7,7 +7,6 @@ Known only when a job's inputs are there, because a stage before it may yet writ
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,8 @@ def is_answered(command: str) -> bool:
     Not of a stage that looks into the raw folder for its key, nor where a large result lies in an earlier session's
     folder: what takes minutes to look up is done by a machine that is there for it.
     """
-    found = planning.COMMAND.search(command)
-    if not found:
-        return False
-    job = planning.Job(tuple(shlex.split(found[1])[3:]))
-    if job.signature.observe:
+    job = next(iter(planning.commands_in(command)), None)
+    if job is None or job.signature.observe:
         return False
     try:
         request = request_of(job.signature, lists.expanded(job.signature, job.values), job.options)

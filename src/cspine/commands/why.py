@@ -55,7 +55,7 @@ def _rules(now: Present, targets: list[str]) -> dict[Path, planning.Inputs]:
     except CspineError as error:
         print(error)
         return {}
-    return {path: job.inputs for job in jobs for paths in job.outputs.values() for path in paths}
+    return planning.inputs_by_output(jobs)
 
 
 def _answers(

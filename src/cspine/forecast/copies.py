@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cspine import progress
 from cspine.forecast.spending import IN_PIECES
 from cspine.phantom.plans import UID_ROOT
 from cspine.running import function_of, typed_config
@@ -69,7 +70,7 @@ def _in_a_child(done: dict[str, Any], copies: int) -> dict[str, float] | None:
 
 def _called(done: dict[str, Any], copies: int) -> dict[str, float]:
     """Call the stage as its record says, on copies of its inputs, with outputs that nobody reads."""
-    os.environ.pop("CSPINE_TIMED", None)
+    os.environ.pop(progress.TIMED, None)
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, sys.stderr.fileno())
     stage, place = done["stage"], Path("copies", done["stage"])

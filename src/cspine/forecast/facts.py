@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cspine.cache.sizes import ListedStudy
 from cspine.layers import Config
+from cspine.masks.nifti import voxels_of
 from cspine.raw_folder import COHORTS, MASKS, check_raw_folder, numeric_aware, read_rows, study_folders
 from cspine.studies import UID
 
@@ -108,18 +107,6 @@ def facts_of_folder(root: Path, studies: Iterable[ListedStudy], subset: float = 
         ),
         subset,
     )
-
-
-def voxels_of(mask: Path) -> int:
-    """Voxels of a NIfTI-1 file, from its header alone; 0 where that cannot be read."""
-    try:
-        with gzip.open(mask) if mask.suffix == ".gz" else mask.open("rb") as stream:
-            head = stream.read(348)
-        count, *sides = struct.unpack("<8h", head[40:56])  # dim[8] of the NIfTI-1 header
-    except (OSError, EOFError, struct.error):
-        return 0
-    sides = [side for side in sides[: max(0, count)] if side > 0]
-    return sides[0] * sides[1] * sides[2] if len(sides) >= 3 else 0
 
 
 def _part(facts: Facts, subset: float) -> Facts:

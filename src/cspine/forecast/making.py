@@ -24,11 +24,10 @@ from cspine.forecast.spending import Spending, spendings
 from cspine.forecast.tables import slopes_of, with_slopes
 from cspine.hashing import seed_of
 from cspine.layers import Config, is_phantom
-from cspine.overview import RESULTS
-from cspine.planning import Job, Mark, Marks
+from cspine.outlook import marks_of
+from cspine.planning import Job
 from cspine.present import Present
 from cspine.progress import say
-from cspine.store import receipts
 
 BUSY = 0.7  # of a core; alone, most stages use all of one
 READS = ("ingest", "ingest_crops", "ingest_volumes", "plan_cache", "plan_crops", "plan_volumes")
@@ -49,7 +48,7 @@ def made(now: Present, targets: tuple[str, ...], folder: Path, cores: int, gpus:
     """
     now = replace(now, line=replace(now.line, targets=targets, given=()))
     jobs = planning.jobs_of(now.line, cores)
-    marks = _marks(now, jobs)
+    marks = marks_of(now, jobs)
     whole, readings, per_voxel = _data(now.config, jobs)
     small = rehearsal_config(now.config)
     wrong, seconds = rehearse(now.config, now.line.base, (*targets, *pseudo_labels_of(jobs)), folder)
@@ -66,12 +65,6 @@ def made(now: Present, targets: tuple[str, ...], folder: Path, cores: int, gpus:
     text = texts.words(found, numbers, machine, warned, notes)
     _write(place, text, {"targets": targets, **numbers, "warnings": warned}, rows(found))
     return text
-
-
-def _marks(now: Present, jobs: Sequence[Job]) -> list[Mark]:
-    wiring = {path: job.inputs for job in jobs for paths in job.outputs.values() for path in paths}
-    stale = receipts.stale_outputs(RESULTS, now.block, now.root, wiring.get)
-    return Marks(list(jobs), (output.path for output in stale)).needed()
 
 
 def _data(config: Config, jobs: Sequence[Job]) -> tuple[Scale, dict[str, Reading], Floats | None]:

@@ -13,12 +13,12 @@ from cspine.amounts import size
 from cspine.bootstrap import Floats, mean, resample_counts
 from cspine.cache.encodings import Encoding
 from cspine.cache.sizes import ListedStudy, Projection, fitting
-from cspine.forecast.facts import voxels_of
 from cspine.forecast.spending import BETWEEN_RUNS, DRAWS
 from cspine.hashing import seed_of
 from cspine.layers import Config
+from cspine.masks.nifti import read_nifti, voxels_of
 from cspine.raw_folder import MASKS
-from cspine.views.size_plans import GB
+from cspine.views.size_plans import GB, Budget
 from cspine.views.size_samples import sample_of
 from cspine.views.study_rows import Form
 from cspine.views.windows import Window
@@ -67,24 +67,19 @@ def read_view(root: Path, studies: Sequence[ListedStudy], view: Config, shards: 
         shards: files of its cache.
         seed: of the draw.
     """
-    steps = [{}, *view["step_down"]]
-    encodings = [Encoding(**{"pixels": view["pixels"], "codec": view["codec"], **step}) for step in steps]
+    budget = Budget(**{key: view[key] for key in ("pixels", "codec", "max_gb", "when_larger", "step_down")}, seed=seed)
+    encodings = budget.encodings
     window = Window(view["window_center"], view["window_width"])
     forms = [Form(window, encoding.pixels, view["centre"], encoding.codec) for encoding in encodings]
     sample, found = sample_of(root, studies, shards, forms, seed)
     projections = [sample.projection(number, seed) for number in range(len(forms))]
-    fits = fitting(projections, view["max_gb"] * GB)
-    first = next((number for number, fit in enumerate(fits) if fit), None)
-    allowed = first == 0 or view["when_larger"] == "step_down"
-    chosen = first if allowed else None
+    chosen = budget.takes(fitting(projections, budget.max_gb * GB))
     each = [(one.seconds[chosen or 0], len(one.rows)) for one in found if one.rows]
     return Reading(_rate(each, seed), encodings, projections, chosen, (sample.looked_at, sample.slices))
 
 
 def read_masks(root: Path) -> Floats | None:
     """Seconds that a voxel of a mask takes, from reading some masks; None where there are none."""
-    from cspine.masks.nifti import read_nifti
-
     found = []
     for path in sorted((root / MASKS).glob("*.nii*"))[:MASKS_READ]:
         begun = time.perf_counter()

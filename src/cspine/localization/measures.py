@@ -79,7 +79,8 @@ def measured(these: Compared, counts: Floats) -> Iterator[Found]:
     truth = these.truth[list(PRESENCE)].to_numpy(np.float64)
     said = these.said[list(PRESENCE)].to_numpy(np.float64)
     shown = these.said[list(SHOWN)].to_numpy(np.int64)
-    yield from _by_level("presence_auc", [_auc(these, t, s, counts) for t, s in zip(truth.T, said.T, strict=True)])
+    aucs = [measured_auc(t, s, counts, these.study) for t, s in zip(truth.T, said.T, strict=True)]
+    yield from _by_level("presence_auc", aucs)
     yield from _by_level("presence_f1", _f1(these, truth, said >= PRESENT, counts))
     yield from _by_level("ordered_f1", _f1(these, truth, shown > 0, counts))
     yield from _ratio_errors(these, counts)
@@ -90,10 +91,6 @@ def measured(these: Compared, counts: Floats) -> Iterator[Found]:
         yield from _by_level("dice", found)
     for name, values in (("violations", said >= PRESENT), ("violations_ordered", shown)):
         yield name, "", _violations(these, values.astype(np.int64), counts)
-
-
-def _auc(these: Compared, truth: Floats, said: Floats, counts: Floats) -> Measured:
-    return measured_auc(truth, said, counts, these.study)
 
 
 def _f1(these: Compared, truth: Floats, called: NDArray[np.bool_], counts: Floats) -> list[Measured]:

@@ -5,6 +5,7 @@ The only module that knows NIfTI. Reference: nifti1.h of the NIfTI-1 standard (s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def read_nifti(path: Path) -> StoredMask:
     if values.ndim != 3 or 0 in values.shape:
         raise CspineError(f"{path}: expected a mask of three dimensions, found the shape {values.shape}")
     return StoredMask(_as_labels(values, path), affine if affine is not None and _is_place(affine) else None)
+
+
+def voxels_of(path: Path) -> int:
+    """Voxels of a mask, from its header alone; 0 where that cannot be read, or the mask has not three dimensions."""
+    try:
+        image: Any = nibabel.load(path)
+    except Exception:  # as above
+        return 0
+    return math.prod(image.shape[:3]) if len(image.shape) >= 3 else 0
 
 
 def _as_labels(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:

@@ -140,9 +140,7 @@ def altered(path: Path) -> str | None:
 
 def _names_what_is_gone(path: Path) -> str | None:
     """Whether a list names a file that is not there: whoever is given the list would ask for it in vain."""
-    if path.suffix != lists.SUFFIX or not path.exists():
-        return None
-    gone = next((file for file in lists.named_by(path) if not file.exists()), None)
+    gone = lists.gone(path) if path.suffix == lists.SUFFIX and path.exists() else None
     return f"{gone} is gone" if gone else None
 
 

@@ -51,6 +51,11 @@ class Budget:
         steps: list[dict[str, Any]] = [{}, *self.step_down]
         return [Encoding(**{"pixels": self.pixels, "codec": self.codec, **step}) for step in steps]
 
+    def takes(self, fits: Sequence[bool]) -> int | None:
+        """The place of the encoding to take, the first that fits; None where none fits or that one may not be taken."""
+        first = next((place for place, fit in enumerate(fits) if fit), None)
+        return first if first == 0 or self.when_larger == "step_down" else None
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -108,12 +113,12 @@ def choose(options: Sequence[Option], budget: Budget) -> int:
     Raises:
         CspineError: none may be taken; it names what would fit, and the keys.
     """
-    fitting = [i for i, option in enumerate(options) if option.fits]
-    if fitting and (fitting[0] == 0 or budget.when_larger == "step_down"):
-        return fitting[0]
+    fits = [option.fits for option in options]
+    if (taken := budget.takes(fits)) is not None:
+        return taken
     key = f"views.{budget.view}"
-    if fitting:
-        would = options[fitting[0]].encoding
+    if any(fits):
+        would = options[fits.index(True)].encoding
         advice = (
             f"{would} would fit: take it by {key}.when_larger=step_down, or by {key}.pixels and {key}.codec; "
             f"or raise {key}.max_gb"
